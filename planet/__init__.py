@@ -1,0 +1,3 @@
+"""PlaNet: latent planning from pixels, on TensorFlow 2."""
+
+__version__ = "1.0.0"

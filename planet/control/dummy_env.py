@@ -1,0 +1,35 @@
+"""An environment of noise, for tests and dry runs."""
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict
+
+
+class DummyEnv(gymnasium.Env):
+    """Shows random images [64, 64, 3], pays random rewards in [0, 1), never ends.
+
+    Args:
+        action_size: Number of action entries, each in [-1, 1].
+    """
+
+    def __init__(self, action_size: int = 2):
+        self.observation_space = Dict({"image": Box(0, 255, (64, 64, 3), np.uint8)})
+        self.action_space = Box(-1, 1, [action_size], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        """Starts an episode; a seed decides all that follows."""
+        super().reset(seed=seed)
+        return self._observation(), {}
+
+    def step(self, action: np.ndarray) -> tuple:
+        """Ignores the action [A], except that it has to be a valid one.
+
+        Raises:
+            ValueError: It has the wrong size or leaves [-1, 1].
+        """
+        if not self.action_space.contains(np.asarray(action, np.float32)):
+            raise ValueError(f"action {action} is not in {self.action_space}")
+        return self._observation(), self.np_random.uniform(), False, False, {}
+
+    def _observation(self):
+        return {"image": self.np_random.integers(0, 256, (64, 64, 3), np.uint8)}

@@ -1,0 +1,114 @@
+"""Headless OpenGL: whether it works, who renders, and where that is safe.
+
+    python -m planet.control.opengl
+
+renders one frame and prints the name of the renderer, or ends with one line that says
+why it cannot.
+
+TensorFlow and a software renderer cannot share a process: both bring an LLVM of their
+own, and the first frame is a segmentation fault that no `except` catches.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+import warnings
+
+_ERROR = "planet.control.opengl: error: "
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
+
+
+class OpenGLError(RuntimeError):
+    """OpenGL does not work, or must not be used in this process."""
+
+
+def select_backend() -> None:
+    """Makes dm_control render with EGL where there is no display and no other wish.
+
+    Takes effect when called before the first import of dm_control.
+    """
+    if "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+@functools.cache
+def renderer() -> str:
+    """Asks a process of its own, once, who renders on this machine.
+
+    Raises:
+        OpenGLError: Rendering does not work.
+    """
+    command = [sys.executable, "-m", "planet.control.opengl"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        reason = result.stderr.strip().removeprefix(_ERROR)
+        raise OpenGLError(reason or f"rendering ends with code {result.returncode}")
+    return result.stdout.strip()
+
+
+def is_software() -> bool:
+    """Tells whether frames are rendered by the CPU."""
+    return any(name in renderer().lower() for name in _SOFTWARE)
+
+
+def require_isolation(isolate_envs: str) -> None:
+    """Checks that environments may render in the way they are to be isolated.
+
+    Args:
+        isolate_envs: `none`, `thread` or `process`.
+
+    Raises:
+        OpenGLError: They would render in software in the process of TensorFlow.
+    """
+    if isolate_envs != "process" and is_software():
+        raise OpenGLError(
+            f"the software renderer {renderer()} crashes in a process that uses "
+            f"TensorFlow; set `isolate_envs: process` instead of {isolate_envs!r}"
+        )
+
+
+def require_safe_process() -> None:
+    """Checks that this process may render a frame.
+
+    Raises:
+        OpenGLError: It has loaded TensorFlow, and rendering is done in software.
+    """
+    if "tensorflow" in sys.modules and is_software():
+        raise OpenGLError(
+            f"the software renderer {renderer()} crashes in a process that has loaded "
+            "TensorFlow; render in another process with `isolate_envs: process`"
+        )
+
+
+def _render_one_frame() -> str:
+    """Renders a sphere as dm_control would and returns the name of the renderer."""
+    select_backend()
+    from dm_control import mujoco
+    from OpenGL import GL
+
+    physics = mujoco.Physics.from_xml_string(
+        "<mujoco><worldbody><geom size='1'/></worldbody></mujoco>"
+    )
+    physics.render(height=64, width=64)
+    with physics.contexts.gl.make_current() as context:
+        return context.call(GL.glGetString, GL.GL_RENDERER).decode()
+
+
+def main() -> int:
+    """Prints the name of the renderer, or why there is none; returns the exit code."""
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _: None  # Half-made contexts fail to be freed.
+    try:
+        print(_render_one_frame())
+    except Exception as error:  # Whatever a driver or its absence can raise.
+        backend = os.environ.get("MUJOCO_GL", "unset")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        message = f"cannot render with MUJOCO_GL={backend}: {reason}"
+        print(_ERROR + message, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

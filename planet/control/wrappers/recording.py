@@ -1,0 +1,48 @@
+"""Recording of episodes to files."""
+
+import gymnasium
+import numpy as np
+
+from planet.tools import episode_files
+
+
+class Record(gymnasium.Wrapper):
+    """Writes the episodes for which `reset(options={"record_to": folder})` asked.
+
+    The action at t leads to the observation and reward at t; entry 0 holds the reset
+    observation with zero action and zero reward. So an episode of N decisions has
+    N + 1 entries, named like the observations, `action` and `reward`.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        self._folder = None
+        self._entries = []
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        """Starts an episode, to be written to the folder `options["record_to"]`."""
+        options = dict(options or {})
+        self._folder = options.pop("record_to", None)
+        observation, info = self.env.reset(seed=seed, options=options)
+        nothing = np.zeros(self.action_space.shape)
+        self._entries = [self._entry(observation, nothing, 0)]
+        return observation, info
+
+    def step(self, action: np.ndarray) -> tuple:
+        """At the end, writes the episode and names its file in `episode_file`."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if self._folder:
+            self._entries.append(self._entry(observation, action, reward))
+            if terminated or truncated:
+                info = {**info, "episode_file": self._write()}
+        return observation, reward, terminated, truncated, info
+
+    def _entry(self, observation, action, reward):
+        action = np.array(action, self.action_space.dtype)
+        return {**observation, "action": action, "reward": np.float32(reward)}
+
+    def _write(self):
+        names = self._entries[0]
+        episode = {name: np.stack([e[name] for e in self._entries]) for name in names}
+        folder, self._folder = self._folder, None
+        return episode_files.write(folder, episode)

@@ -1,0 +1,113 @@
+"""Recurrent state-space model."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from planet.models import base
+from planet.networks import basic
+
+
+class RSSM(base.Base):
+    r"""Recurrent state-space model: a deterministic path h and a stochastic state s.
+
+    Prior:      h_t = f(h_{t-1}, s_{t-1}, a_{t-1}),  s_t ~ p(s_t | h_t)
+    Posterior:                                       s_t ~ q(s_t | h_t, o_t)
+
+        a_{t-1} --\
+        s_{t-1} ----> x_t --> GRU --> h_t --+--> p(s_t | h_t)   prior
+        h_{t-1} --------------^             |
+        o_t --> encoder --------------------+--> q(s_t | h_t, o_t)   posterior
+
+    Unless `future_rnn`, the prior's layer looks at x_t, not at h_t: the prior is then
+    Markovian in s, and only the posterior and the heads see the belief h.
+
+    State entries: mean, stddev, sample [N, S]; belief, rnn_state [N, D].
+
+    Source: Hafner et al. 2019, section 3, figure 2c.
+
+    Args:
+      state_size: size of the stochastic state, S.
+      model_size: size of the belief and of the hidden layers, D.
+      future_rnn: let the prior depend on the belief.
+      mean_only: use means in place of samples.
+      min_stddev: smallest standard deviation of a state.
+    """
+
+    def __init__(
+        self,
+        state_size: int,
+        model_size: int,
+        future_rnn: bool = False,
+        mean_only: bool = False,
+        min_stddev: float = 0.1,
+    ):
+        super().__init__(mean_only, min_stddev)
+        self._state_size = state_size
+        self._model_size = model_size
+        self._future_rnn = future_rnn
+        dense = keras.layers.Dense
+        self._input = dense(model_size, "relu")
+        self._gru = basic.GRU(model_size)
+        self._prior_hidden = dense(model_size, "relu")
+        self._prior_mean = dense(state_size)
+        self._prior_stddev = dense(state_size)
+        self._posterior_hidden = dense(model_size, "relu")
+        self._posterior_mean = dense(state_size)
+        self._posterior_stddev = dense(state_size)
+
+    @property
+    def state_sizes(self) -> dict[str, int]:
+        """Size of each state entry."""
+        return {
+            "mean": self._state_size,
+            "stddev": self._state_size,
+            "sample": self._state_size,
+            "belief": self._model_size,
+            "rnn_state": self._model_size,
+        }
+
+    @property
+    def scopes(self) -> dict[str, keras.layers.Layer]:
+        """Layers by the scope that holds their variables in original checkpoints."""
+        return {
+            "rssm/transition/dense": self._input,
+            "rssm/transition/gru_cell": self._gru,
+            "rssm/transition/dense_1": self._prior_hidden,
+            "rssm/transition/dense_2": self._prior_mean,
+            "rssm/transition/dense_3": self._prior_stddev,
+            "rssm/posterior/dense": self._posterior_hidden,
+            "rssm/posterior/dense_1": self._posterior_mean,
+            "rssm/posterior/dense_2": self._posterior_stddev,
+        }
+
+    def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
+        """Prior of the next step from state entries [N, ...] and actions [N, A]."""
+        inputs = tf.concat([prev_state["sample"], prev_action], -1)
+        hidden = self._input(inputs)
+        belief = self._gru(hidden, prev_state["rnn_state"])
+        hidden = self._prior_hidden(belief if self._future_rnn else hidden)
+        stats = self._gaussian(self._prior_mean(hidden), self._prior_stddev(hidden))
+        return {**stats, "belief": belief, "rnn_state": belief}
+
+    def observe(
+        self, prev_state: base.State, prev_action: tf.Tensor, embedded: tf.Tensor
+    ) -> tuple[base.State, base.State]:
+        """Prior and posterior of the next step; both share one belief."""
+        prior = self.transition(prev_state, prev_action)
+        hidden = self._posterior_hidden(tf.concat([prior["belief"], embedded], -1))
+        stats = self._gaussian(
+            self._posterior_mean(hidden), self._posterior_stddev(hidden)
+        )
+        return prior, {**prior, **stats}
+
+    def posterior(
+        self, prev_state: base.State, prev_action: tf.Tensor, embedded: tf.Tensor
+    ) -> base.State:
+        """Posterior of the next step, given what was seen there, embedded [N, E]."""
+        return self.observe(prev_state, prev_action, embedded)[1]
+
+    def features_from_state(self, state: base.State) -> tf.Tensor:
+        """Sample and belief, [..., S + D]."""
+        return tf.concat([state["sample"], state["belief"]], -1)

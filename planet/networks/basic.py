@@ -1,0 +1,99 @@
+"""Layers that several models and heads share."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+class GRU(keras.layers.Layer):
+    """Gated recurrent unit whose reset gate acts before the candidate's product.
+
+        r, u = split(sigmoid([x, h] W_ru + b_ru))
+        c = tanh([x, r * h] W_c + b_c)
+        h' = u * h + (1 - u) * c
+
+    Source: Cho et al. 2014, equations 5-8, with the update gate's sense turned and its
+    bias starting at 1, as in TensorFlow 1. (Keras' GRU has a bias of its own in the
+    recurrent product and another gate order.)
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self._size = size
+
+    def build(self, inputs_shape, state_shape) -> None:
+        """Creates the weights for inputs [N, I] and states [N, D]."""
+        rows = inputs_shape[-1] + state_shape[-1]
+        add = self.add_weight
+        self.w_ru = add((rows, 2 * self._size), "glorot_uniform", name="w_ru")
+        self.b_ru = add((2 * self._size,), "ones", name="b_ru")
+        self.w_c = add((rows, self._size), "glorot_uniform", name="w_c")
+        self.b_c = add((self._size,), "zeros", name="b_c")
+
+    def call(self, inputs: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """Next state [N, D] from inputs [N, I] and the state [N, D]."""
+        joined = tf.concat([inputs, state], -1)
+        gates = tf.sigmoid(tf.nn.bias_add(joined @ self.w_ru, self.b_ru))
+        reset, update = tf.split(gates, 2, -1)
+        joined = tf.concat([inputs, reset * state], -1)
+        candidate = tf.tanh(tf.nn.bias_add(joined @ self.w_c, self.b_c))
+        return candidate + update * (state - candidate)
+
+
+class FeedForward(keras.layers.Layer):
+    """Dense layers with a linear output: the mean of a unit-variance Gaussian.
+
+    Args:
+      shape: shape of the target.
+      num_layers: hidden layers.
+      num_units: units of each hidden layer.
+      activation: name of the hidden layers' activation function.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        num_layers: int = 2,
+        num_units: int = 100,
+        activation: str = "relu",
+    ):
+        super().__init__()
+        self._shape = tuple(shape)
+        size = tf.TensorShape(shape).num_elements()
+        self._layers_in_order = [
+            keras.layers.Dense(num_units, activation) for _ in range(num_layers)
+        ] + [keras.layers.Dense(size)]
+
+    @property
+    def scopes(self) -> dict[str, keras.layers.Layer]:
+        """Layers by the scope that holds their variables in original checkpoints."""
+        return number("dense", self._layers_in_order)
+
+    def call(self, features: tf.Tensor) -> tfd.Distribution:
+        """Distribution over targets [..., *shape] from features [..., F]."""
+        hidden = features
+        for layer in self._layers_in_order:
+            hidden = layer(hidden)
+        lead = tf.shape(features)[:-1]
+        mean = tf.reshape(hidden, tf.concat([lead, self._shape], 0))
+        mean.set_shape([*features.shape[:-1], *self._shape])
+        return unit_gaussian(mean, len(self._shape))
+
+
+def unit_gaussian(mean: tf.Tensor, event_rank: int) -> tfd.Distribution:
+    """Gaussian with variance 1 whose last `event_rank` axes are one event."""
+    return tfd.Independent(tfd.Normal(mean, 1.0), event_rank)
+
+
+def number(
+    name: str, layers: list[keras.layers.Layer]
+) -> dict[str, keras.layers.Layer]:
+    """Names layers as TensorFlow 1 did: name, name_1, name_2, ..."""
+    return {
+        f"{name}_{index}" if index else name: layer
+        for index, layer in enumerate(layers)
+    }

@@ -1,0 +1,507 @@
+"""Every setting of an experiment, its default, and the named sets of settings.
+
+A setting is one line in `PARAMETERS`; a named config is one function below it that
+returns what it sets differently. What the user gives wins over both.
+"""
+
+import collections.abc
+import dataclasses
+import difflib
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ml_collections
+from ruamel import yaml
+
+from planet.scripts import tasks
+
+# Classes and modules by name, as `module:attribute`, so that settings can be checked
+# without importing TensorFlow.
+MODELS = {"rssm": "planet.models.rssm:RSSM"}
+NETWORKS = {"conv_ha": "planet.networks.conv_ha"}
+ACTIVATIONS = ("relu", "elu", "gelu", "selu", "silu", "softplus", "tanh")
+
+
+class ParameterError(ValueError):
+    """A setting that cannot be used; the message is one line for the user."""
+
+
+class _UnknownWordError(Exception):
+    """A word that is not one of the known ones."""
+
+    def __init__(self, what: str, word: Any, options: Iterable[str]):
+        super().__init__(what, word)
+        (nearest,) = difflib.get_close_matches(str(word).lower(), options, 1, cutoff=0)
+        self._parts = f"unknown {what} {_show(word)}", f"; did you mean {nearest!r}?"
+
+    def at(self, place: str) -> ParameterError:
+        """The same for the user, with the place where the word was given."""
+        return ParameterError(place.join(self._parts))
+
+
+# Kinds of values: functions that return the plain form of a value, or raise ValueError
+# with a text that completes the sentence "cem_amount must be …".
+
+Kind = Callable[[Any], Any]
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _number(low: float, high: float = math.inf, whole: bool = False) -> Kind:
+    """A finite number in [low, high]; an integral float counts as a whole number."""
+    name = "a whole number" if whole else "a number"
+    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+
+    def check(value: Any) -> int | float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        # The upper bound also keeps infinities and more than 64 bits out.
+        valid = number and low <= value <= min(high, 1e18)
+        if not valid or (whole and value % 1):
+            raise ValueError(f"{name} {limits}")
+        return int(value) if whole else float(value)
+
+    return check
+
+
+def _integer(low: int, high: float = math.inf) -> Kind:
+    return _number(low, high, whole=True)
+
+
+def _positive(value: Any) -> float:
+    try:
+        number = _number(0)(value)
+    except ValueError:
+        number = 0.0
+    if not number:
+        raise ValueError("a number above 0")
+    return number
+
+
+def _optional(kind: Kind) -> Kind:
+    """The given kind or null."""
+
+    def check(value: Any) -> Any:
+        try:
+            return None if value is None else kind(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or null") from None
+
+    return check
+
+
+def _items(kind: Kind, size: int | None = None) -> Kind:
+    """A list of the given kind; a single value counts as a list of one."""
+    count = "one or more values" if size is None else f"{size} values"
+
+    def check(value: Any) -> list:
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if len(values) != (size or max(1, len(values))):
+            raise ValueError(f"a list of {count}")
+        try:
+            return [kind(entry) for entry in values]
+        except ValueError as error:
+            raise ValueError(f"a list of {count}, each {error}") from None
+
+    return check
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a word")
+    return value
+
+
+def _choice(options: Iterable[str], what: str) -> Kind:
+    """One of the given words; another one is answered with the nearest of them."""
+
+    def check(value: Any) -> str:
+        if _word(value) not in options:
+            raise _UnknownWordError(what, value, options)
+        return value
+
+    return check
+
+
+def _tasks(value: Any) -> list[str]:
+    """Names of known tasks; `all` stands for those of the one agent of the paper."""
+    names = _items(_word)(value)
+    if names == ["all"]:
+        return list(tasks.ALL)
+    known = _choice([*tasks.names(), "all"], "task")
+    names = [known(name) for name in names]
+    if "all" in names or len(set(names)) < len(names):
+        raise ValueError("a list of different tasks, or all")
+    return names
+
+
+def _repeats(value: Any) -> dict[str, int]:
+    """Action repeats by name of a task."""
+    if not isinstance(value, collections.abc.Mapping):
+        raise ValueError("a mapping from tasks to action repeats")
+    known = _choice(tasks.names(), "task")
+    try:
+        return {
+            known(name): _integer(1, 1000)(amount) for name, amount in value.items()
+        }
+    except ValueError as error:
+        raise ValueError(f"a mapping whose values are each {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A setting: its default, what values it takes, what it means.
+
+    Attributes:
+        default: Value when neither the user nor the config gives one.
+        kind: Function that returns the plain form of a value or raises ValueError.
+        text: What it means, in a line.
+        alias: Its name in the first public release of PlaNet, where that differs.
+    """
+
+    default: Any
+    kind: Kind
+    text: str
+    alias: str | None = None
+
+
+_P = Parameter
+PARAMETERS = {
+    # Environments.
+    "tasks": _P(["cheetah_run"], _tasks, "list of tasks, or all"),
+    "action_repeat": _P(None, _optional(_integer(1, 1000)), "null: each task's own"),
+    "action_repeats": _P({}, _repeats, "action repeat by task, unless action_repeat"),
+    "isolate_envs": _P(
+        "process",
+        _choice(("none", "thread", "process"), "isolate_envs"),
+        "where environments run: none, thread, process",
+    ),
+    # Data.
+    "batch_shape": _P([8, 50], _items(_integer(1), 2), "sequences x steps of a batch"),
+    "num_chunks": _P(1, _integer(1), "chunks cut from each loaded episode"),
+    "image_bits": _P(5, _integer(1, 8), "colour depth after quantisation"),
+    "data_loader": _P(
+        "scan",
+        _choice(("scan", "recent", "cache", "reload", "dummy"), "data loader"),
+        "scan (or recent), cache, reload, dummy",
+        "loader",
+    ),
+    "scan_episodes_every": _P(
+        10, _integer(1), "episodes yielded between scans of the folder", "loader_every"
+    ),
+    "max_episodes": _P(2000, _integer(1), "how many of the newest episodes are used"),
+    # Networks and model.
+    "network": _P("conv_ha", _choice(NETWORKS, "network"), "encoder and decoder"),
+    "dumbnet": _P(False, _boolean, "tiny networks for quick tests"),
+    "num_layers": _P(2, _integer(0), "hidden layers of the feed-forward heads"),
+    "num_units": _P(100, _integer(1), "units of each of them"),
+    "activation": _P(
+        "relu", _choice(ACTIVATIONS, "activation"), "and their activation"
+    ),
+    "model": _P("rssm", _choice(MODELS, "model"), "latent model: " + ", ".join(MODELS)),
+    "model_size": _P(200, _integer(1), "size of the belief and of hidden layers"),
+    "state_size": _P(30, _integer(1), "size of the stochastic state"),
+    "future_rnn": _P(False, _boolean, "the prior is computed from the new belief"),
+    "mean_only": _P(False, _boolean, "states are means rather than samples"),
+    "min_stddev": _P(0.1, _number(0), "least standard deviation of states"),
+    "gradient_heads": _P(
+        ["image", "reward"], _items(_word), "heads that train the model"
+    ),
+    # Losses.
+    "image_loss_scale": _P(1.0, _number(0), "scale of the image loss"),
+    "reward_scale": _P(
+        10.0, _number(0), "scale of the reward loss", "reward_loss_scale"
+    ),
+    "divergence_scale": _P(1.0, _number(0), "scale of KL(posterior, prior)"),
+    "global_divergence_scale": _P(
+        0.1, _number(0), "scale of KL(posterior, N(0, I))", "global_div_scale"
+    ),
+    "free_nats": _P(2.0, _number(0), "divergence below this is free"),
+    "overshooting": _P(
+        None,
+        _optional(_integer(0)),
+        "latent overshooting distance; null: steps - 1; 0 or 1: off",
+        "overshooting_distance",
+    ),
+    "overshooting_reward_scale": _P(
+        100.0, _number(0), "scale of the overshooting reward loss"
+    ),
+    # Optimizer.
+    "learning_rate": _P(1e-3, _positive, "learning rate of Adam", "main_learning_rate"),
+    "learning_rate_ramp": _P(
+        10_000, _integer(0), "steps over which the learning rate rises from 0"
+    ),
+    "adam_epsilon": _P(1e-4, _positive, "epsilon of Adam"),
+    "gradient_clipping": _P(
+        1000.0, _positive, "largest global gradient norm", "main_gradient_clipping"
+    ),
+    # Schedule, in sequences.
+    "train_steps": _P(50_000, _integer(1), "sequences of a train phase"),
+    "test_steps": _P(100, _integer(1), "sequences of a test phase"),
+    "max_steps": _P(20_000_000, _integer(1), "sequences after which a run is done"),
+    "checkpoint_every": _P(
+        None,
+        _optional(_integer(1)),
+        "sequences between checkpoints; null: after each test phase",
+    ),
+    # Collection of episodes.
+    "num_seed_episodes": _P(
+        5, _integer(1), "random episodes at first, per task, to train and to test"
+    ),
+    "collect_every": _P(5000, _integer(1), "sequences between collections"),
+    "collect_batch_size": _P(1, _integer(1), "episodes of a collection, per task"),
+    "collect_test": _P(False, _boolean, "collect episodes to test as well"),
+    # Planning and exploration.
+    "collect_horizons": _P(
+        [12], _items(_integer(1)), "planning horizons to collect", "planner_horizon"
+    ),
+    "summary_horizons": _P(
+        [12], _items(_integer(1)), "planning horizons to test", "planner_horizon"
+    ),
+    "cem_amount": _P(
+        1000, _integer(1), "candidates of each iteration", "planner_amount"
+    ),
+    "cem_topk": _P(100, _integer(1), "of which these many are kept", "planner_topk"),
+    "cem_iterations": _P(
+        10, _integer(0), "iterations; 0: the initial mean", "planner_iterations"
+    ),
+    "discount": _P(0.99, _number(0, 1), "discount of rewards while planning"),
+    "warm_start": _P(False, _boolean, "plan from the last plan, shifted by a step"),
+    "exploration_noises": _P(
+        [0.3],
+        _items(_number(0)),
+        "standard deviation of action noise, one or one per collect horizon",
+        "train_action_noise",
+    ),
+    "exploration_ramps": _P(
+        [0],
+        _items(_integer(0)),
+        "steps over which the noise rises, likewise; 0: constant",
+    ),
+    "seed": _P(None, _optional(_integer(0, 2**32 - 1)), "seeds everything"),
+}
+
+
+def default() -> dict[str, Any]:
+    """The defaults of the variant; train on cheetah_run with overshooting."""
+    return {}
+
+
+def newhp() -> dict[str, Any]:
+    """Camera-ready hyper parameters: no overshooting, no global prior."""
+    return {
+        "future_rnn": True,
+        "free_nats": 3.0,
+        "overshooting": 0,
+        "global_divergence_scale": 0.0,
+        "overshooting_reward_scale": 0.0,
+    }
+
+
+def icml() -> dict[str, Any]:
+    """Defaults of the public release of PlaNet: larger batches and heads."""
+    return {
+        "action_repeats": {"cup_catch": 4},
+        "batch_shape": [50, 50],
+        "num_layers": 3,
+        "num_units": 300,
+        "future_rnn": True,
+        "free_nats": 3.0,
+        "overshooting": 0,
+        "global_divergence_scale": 0.0,
+        "learning_rate_ramp": 0,
+    }
+
+
+def debug() -> dict[str, Any]:
+    """Reaches every line of code in about a minute, at tiny sizes."""
+    return {
+        "action_repeat": 50,
+        "batch_shape": [5, 10],
+        "num_layers": 1,
+        "num_units": 10,
+        "model_size": 10,
+        "state_size": 5,
+        "train_steps": 10,
+        "test_steps": 10,
+        "max_steps": 500,
+        "num_seed_episodes": 1,
+        "collect_every": 10,
+        "cem_amount": 5,
+        "cem_topk": 2,
+        "cem_iterations": 2,
+    }
+
+
+CONFIGS = {config.__name__: config for config in (default, newhp, icml, debug)}
+
+
+def load(
+    name: str,
+    params: Mapping[str, Any],
+    logdir: str | os.PathLike | None = None,
+    source: str | None = None,
+) -> ml_collections.ConfigDict:
+    """Settings of an experiment: the defaults, a named config's, and the user's.
+
+    Args:
+        name: Name of one of `CONFIGS`.
+        params: Settings that win over those, by name or alias.
+        logdir: Folder of the run, kept as `config.logdir`.
+        source: Where `params` were given, for messages.
+
+    Returns:
+        Locked mapping with a value for each of `PARAMETERS`, `config_name`, `logdir`,
+        and the derived `cell_class` (`module:class`) and `network_module`.
+
+    Raises:
+        ParameterError: An unknown name or a value that cannot be used.
+    """
+    if name not in CONFIGS:
+        raise _UnknownWordError("config", name, CONFIGS).at("")
+    place = f" in {source}" if source else ""
+    try:
+        values = {key: parameter.default for key, parameter in PARAMETERS.items()}
+        values |= CONFIGS[name]() | _canonical(params, place)
+        values = {key: _plain(key, value, place) for key, value in values.items()}
+        _resolve(values)
+        config = ml_collections.ConfigDict(values, convert_dict=False)
+        config.config_name = name
+        config.logdir = None if logdir is None else os.fspath(logdir)
+        config.cell_class = MODELS[config.model]
+        config.network_module = NETWORKS[config.network]
+        _check_heads(config)
+    except _UnknownWordError as error:
+        raise error.at(place) from None
+    return config.lock()
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """Mapping that a YAML 1.2 text holds; an empty text is an empty mapping.
+
+    Raises:
+        ParameterError: The text is not YAML, or not a mapping of plain values.
+    """
+    try:
+        values = yaml.YAML(typ="safe", pure=True).load(text)
+    except (yaml.error.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error) or "nested too deeply"
+        reason = " ".join(reason.split())
+        raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        message = f"{source} must be a mapping of parameters, not {_show(values)}"
+        raise ParameterError(message)
+    return values
+
+
+def save(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
+    """Writes the settings as plain YAML, at once or not at all."""
+    path = pathlib.Path(path)
+    values = {key: config[key] for key in ("config_name", *PARAMETERS)}
+    writer = yaml.YAML(typ="safe", pure=True)
+    writer.default_flow_style = None  # Lists in one line.
+    writer.sort_base_mapping_type_on_output = False
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        writer.dump(values, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def read(path: str | os.PathLike) -> ml_collections.ConfigDict:
+    """Settings that `save` wrote into a run's folder, which becomes `config.logdir`.
+
+    Raises:
+        ParameterError: The file is not one that `save` could have written.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path} is not a text file") from None
+    values = parse(text, str(path))
+    name = values.pop("config_name", None)
+    return load(name, values, path.parent, source=str(path))
+
+
+def differences(
+    lhs: ml_collections.ConfigDict, rhs: ml_collections.ConfigDict
+) -> list[str]:
+    """Names of the parameters that differ between two configs."""
+    return [key for key in PARAMETERS if lhs[key] != rhs[key]]
+
+
+def _canonical(params: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The given settings by their own names, for those given by their alias."""
+    names = {key: [key] for key in PARAMETERS}
+    for key, parameter in PARAMETERS.items():
+        if parameter.alias:
+            names.setdefault(parameter.alias, []).append(key)
+    values, given = {}, {}
+    for word, value in params.items():
+        if word not in names:
+            raise _UnknownWordError("parameter", word, names)
+        for key in names[word]:
+            if key in values:
+                raise ParameterError(
+                    f"{given[key]} and {word}{place} are names of one parameter"
+                )
+            values[key], given[key] = value, word
+    return values
+
+
+def _plain(key: str, value: Any, place: str) -> Any:
+    """The value of a parameter in its plain form."""
+    try:
+        return PARAMETERS[key].kind(value)
+    except ValueError as error:
+        message = f"{key}{place} must be {error}, not {_show(value)}"
+        raise ParameterError(message) from None
+
+
+def _resolve(values: dict[str, Any]) -> None:
+    """Settles the settings that depend on one another, in place."""
+    longest = values["batch_shape"][1] - 1
+    if values["overshooting"] is None:
+        values["overshooting"] = longest
+    for key, limit, reason in (
+        ("overshooting", longest, "the steps of batch_shape less 1"),
+        ("cem_topk", values["cem_amount"], "cem_amount"),
+    ):
+        if values[key] > limit:
+            message = f"{key} must be at most {limit} ({reason}), not {values[key]}"
+            raise ParameterError(message)
+    horizons = len(values["collect_horizons"])
+    for key in ("exploration_noises", "exploration_ramps"):
+        if len(values[key]) == 1:
+            values[key] = values[key] * horizons
+        if len(values[key]) != horizons:
+            raise ParameterError(
+                f"{key} must be one value, or as many as the {horizons} of "
+                f"collect_horizons, not {len(values[key])}"
+            )
+
+
+def _check_heads(config: ml_collections.ConfigDict) -> None:
+    """Refuses heads that none of the tasks has."""
+    diagnostics = {
+        name for task in tasks.load(config) for name in task.state_components
+    }
+    known = _choice(["image", "reward", *sorted(diagnostics)], "head")
+    for head in config.gradient_heads:
+        known(head)
+
+
+def _show(value: Any) -> str:
+    """Printable form of a value, short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,206 @@
+"""Trains agents, as runs in the folders of a logdir.
+
+    python -m planet.scripts.train --logdir DIR --config NAME --params YAML
+
+TensorFlow is imported inside functions only: spawned workers import this module too.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import math
+import os
+import pathlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
+
+import ml_collections
+
+from planet.control import opengl
+from planet.scripts import configs, tasks
+from planet.training import running
+
+PROG = "planet.scripts.train"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{PROG}: error: {' '.join(message.split())}\n")
+
+
+def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator[float]:
+    """Trains the run in a folder and yields its test scores.
+
+    Args:
+        logdir: Folder of the run. If it has settings already, they are kept.
+        config: Settings of a new run.
+    """
+    from planet.training import utility
+
+    path = logdir / "config.yaml"
+    if path.exists():
+        given, config = config, configs.read(path)
+        differing = configs.differences(given, config)
+        if differing:
+            names = ", ".join(differing)
+            print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
+    else:
+        configs.save(config, path)
+        config = configs.read(path)
+    yield from utility.train(config, tasks.load(config), logdir)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    try:
+        params = configs.parse(args.params, "--params")
+        config = configs.load(args.config, params, args.logdir, source="--params")
+        if any(task.renders for task in tasks.load(config)):
+            opengl.require_isolation(config.isolate_envs)
+    except (configs.ParameterError, opengl.OpenGLError) as error:
+        parser.error(str(error))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only.
+    try:
+        with running.Experiment(
+            args.logdir,
+            functools.partial(process, config=config),
+            num_runs=args.num_runs,
+            ping_every=args.ping_every,
+            resume_runs=args.resume_runs,
+        ) as experiment:
+            for run in experiment:
+                for _ in run:
+                    pass
+    except OSError as error:  # Of the folders of runs; their own errors end there.
+        print(f"{PROG}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        again = "; the same command continues" if args.logdir else ""
+        print(f"\nInterrupted{again}.", flush=True)
+        return 130
+    return 1 if experiment.failed else 0
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROG,
+        description="Trains PlaNet agents from pixels.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--logdir",
+        type=_folder,
+        metavar="DIR",
+        help="folder of the runs 00001…; without it, a temporary one that is removed",
+    )
+    parser.add_argument(
+        "--config",
+        default="default",
+        metavar="NAME",
+        help="named set of settings, see below (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--params",
+        default="{}",
+        metavar="YAML",
+        help="mapping of settings that win over those of the config, see below; "
+        "for example '{tasks: [cheetah_run], overshooting: 0}'",
+    )
+    parser.add_argument(
+        "--num_runs",
+        type=_number(int, 1, 99_999),
+        default=1,
+        metavar="N",
+        help="runs of this experiment (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume_runs",
+        type=_boolean,
+        default=True,
+        metavar="BOOL",
+        help="continue unfinished runs; False: always start the next free run number "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ping_every",
+        type=_number(float, 0, 86_400),
+        default=0,
+        metavar="SECONDS",
+        help="time between heartbeats when several workers share one logdir; 0: a "
+        "single worker (default: %(default)s)",
+    )
+    return parser
+
+
+def _epilog() -> str:
+    """What the named configs, tasks and parameters are."""
+    lines = ["configs:"]
+    lines += [f"  {name:9}{config.__doc__}" for name, config in configs.CONFIGS.items()]
+    lines += ["", "tasks:"]
+    lines += textwrap.wrap(", ".join(tasks.names()), 78, **_indent(2))
+    lines += textwrap.wrap("all: " + ", ".join(tasks.ALL), 78, **_indent(2))
+    lines += ["", "parameters, with their further names and defaults:"]
+    for name, parameter in configs.PARAMETERS.items():
+        names = f"{name} ({parameter.alias})" if parameter.alias else name
+        value = json.dumps(parameter.default).replace('"', "")
+        lines.append(f"  {names}: {value}")
+        lines += textwrap.wrap(parameter.text, 78, **_indent(6))
+    return "\n".join(lines)
+
+
+def _indent(width: int) -> dict[str, str]:
+    return {"initial_indent": " " * width, "subsequent_indent": " " * width}
+
+
+def _folder(text: str) -> str:
+    """Path of a folder that exists or can be created."""
+    try:
+        folder = pathlib.Path(text).expanduser().absolute()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.stat()
+    except (OSError, RuntimeError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not text or not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written to")
+    return text
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "false": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"must be True or False, not {text!r}")
+    return words[text.lower()]
+
+
+def _number(
+    kind: type[int] | type[float], low: int, high: int
+) -> Callable[[str], int | float]:
+    def convert(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            name = "a whole number" if kind is int else "a number"
+            message = f"must be {name} from {low} to {high}, not {text!r}"
+            raise argparse.ArgumentTypeError(message)
+        return value
+
+    return convert
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Episodes on disk: one compressed npz file each, complete or not there at all.
+
+An episode is a dict of arrays that share their first dimension, time: `image`, `action`,
+`reward` and whatever else the environment shows. Entry 0 holds the reset observation with zero action and zero reward; after that, the action at t
+leads to the observation and reward at t.
+"""
+
+import datetime
+import io
+import os
+import pathlib
+import uuid
+
+import numpy as np
+
+REQUIRED = ("image", "action", "reward")
+
+
+class TornEpisode(ValueError):  # noqa: N818 (it says what the file is)
+    """A file that does not hold a complete episode.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, in one line.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        super().__init__(path, reason)
+        self.path = pathlib.Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is not a complete episode: {self.reason}"
+
+
+def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.Path:
+    """Writes an episode to a new file that appears under its name all at once.
+
+    Args:
+        folder: Where to write; created when missing.
+        episode: Arrays [T, ...] by name.
+
+    Returns:
+        The file, `YYYYMMDDTHHMMSS-<uuid>.npz` by the time (UTC) of writing.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    path = folder / f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.npz"
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(temporary, "xb") as file:
+            np.savez_compressed(file, allow_pickle=False, **episode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the arrays [T, ...] of an episode.
+
+    Raises:
+        TornEpisode: The file is damaged, an array is missing, or their lengths differ.
+        OSError: The file cannot be read at all.
+    """
+    content = pathlib.Path(path).read_bytes()
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            episode = {name: arrays[name] for name in arrays.files}
+        lengths = {name: len(episode[name]) for name in {*REQUIRED, *episode}}
+    except Exception as error:  # A damaged archive can fail in a dozen ways.
+        raise TornEpisode(path, f"{type(error).__name__}: {error}") from error
+    if len(set(lengths.values())) > 1:
+        raise TornEpisode(path, f"lengths differ: {lengths}")
+    return episode
+
+
+def scan(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """Lists the episode files of a folder, oldest first."""
+    return sorted(pathlib.Path(folder).glob("*.npz"))

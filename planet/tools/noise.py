@@ -1,0 +1,88 @@
+"""Random numbers that depend on an explicit seed, wherever they are drawn.
+
+Cells draw noise deep inside unrolls and planners whose signatures know nothing of
+it. Compiled functions receive one seed and open a stream; all that is drawn inside is
+then a function of that seed, so a resumed run needs no generator state but its
+counters.
+
+    with noise.stream(seed):
+        noise.normal([2, 3])
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+_streams: list[_Stream] = []
+
+
+class _Stream:
+    def __init__(self, seed: tf.Tensor):
+        self._seed = seed
+        self._drawn = 0
+
+    def next_seed(self) -> tf.Tensor:
+        self._drawn += 1
+        return tf.random.fold_in(self._seed, self._drawn)
+
+
+@contextlib.contextmanager
+def stream(seed: tf.Tensor | None) -> Iterator[None]:
+    """Draws everything inside the context from one seed.
+
+    Inside the body of a graph loop, open a stream of its own with a seed that depends
+    on the iteration; otherwise each iteration draws the same numbers.
+
+    Args:
+      seed: integers [2]; without it the global random state of TensorFlow is used.
+    """
+    if seed is None:
+        yield
+        return
+    _streams.append(_Stream(tf.convert_to_tensor(seed)))
+    try:
+        yield
+    finally:
+        _streams.pop()
+
+
+def seed() -> tf.Tensor:
+    """A seed [2] of its own for every call."""
+    if not _streams:
+        return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+    return _streams[-1].next_seed()
+
+
+def normal(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
+    """Standard normal noise of the given shape."""
+    if not _streams:
+        return tf.random.normal(shape, dtype=dtype)
+    return tf.random.stateless_normal(shape, seed(), dtype=dtype)
+
+
+def uniform(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
+    """Uniform noise in [0, 1) of the given shape."""
+    if not _streams:
+        return tf.random.uniform(shape, dtype=dtype)
+    return tf.random.stateless_uniform(shape, seed(), dtype=dtype)
+
+
+class Seeds(tf.Module):
+    """An endless sequence of seeds that goes on where a checkpoint left it.
+
+    Args:
+      start: where the sequence begins, at least 0 and less than 2 ** 32.
+    """
+
+    def __init__(self, start: int):
+        super().__init__(name="seeds")
+        self._start = tf.Variable(start, trainable=False, dtype=tf.int64)
+        self._count = tf.Variable(0, trainable=False, dtype=tf.int64)
+
+    def next(self) -> np.ndarray:
+        """The next seed, int64 [2]."""
+        return np.array([self._start.numpy(), self._count.assign_add(1).numpy()])

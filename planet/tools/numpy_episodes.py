@@ -1,0 +1,220 @@
+"""Batches of sequences from folders of episodes that grow while they are read."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import pathlib
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from planet.tools import episode_files
+
+Episode = dict[str, np.ndarray]
+
+
+class Folder:
+    """The readable episodes of a folder, newest first to be forgotten last.
+
+    A file that can't be read is named once and left alone from then on.
+
+    Args:
+      path: folder of npz files.
+      max_episodes: how many of the newest episodes count.
+      cache: keep what was read in memory.
+    """
+
+    def __init__(self, path: str | os.PathLike, max_episodes: int, cache: bool = True):
+        self.path = pathlib.Path(path)
+        self._max_episodes = max_episodes
+        self._cache = {} if cache else None
+        self._torn = set()
+
+    def names(self) -> list[pathlib.Path]:
+        """Files of the episodes, oldest first."""
+        names = [x for x in episode_files.scan(self.path) if x not in self._torn]
+        names = names[-self._max_episodes :]
+        if self._cache:
+            for name in self._cache.keys() - set(names):
+                del self._cache[name]
+        return names
+
+    def read(self, name: pathlib.Path) -> Episode | None:
+        """Arrays [T, ...] of one episode; None where the file is torn."""
+        if self._cache is not None and name in self._cache:
+            return self._cache[name]
+        try:
+            episode = episode_files.read(name)
+        except episode_files.TornEpisode as error:
+            if name not in self._torn:
+                print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
+            self._torn.add(name)
+            return None
+        if self._cache is not None:
+            self._cache[name] = episode
+        return episode
+
+
+def scan(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
+    """Half episodes that the last look at the folder found, half all others.
+
+    Args:
+      folder: where to look.
+      every: episodes to yield between looks.
+      rng: source of the order.
+    """
+    known = set()
+    while True:
+        names = folder.names()
+        recent = [name for name in names if name not in known]
+        others = [name for name in names if name in known]
+        groups = [group for group in (recent, others) if group]
+        if not groups:
+            raise FileNotFoundError(f"no readable episodes in {folder.path}")
+        for group in groups:
+            yield from itertools.islice(
+                _shuffled_forever(group, rng), -(-every // len(groups))
+            )
+        known.update(names)
+
+
+def uniform(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
+    """All episodes alike; arguments as for `scan`."""
+    while True:
+        names = folder.names()
+        if not names:
+            raise FileNotFoundError(f"no readable episodes in {folder.path}")
+        yield from itertools.islice(_shuffled_forever(names, rng), every)
+
+
+def make_dataset(
+    path: str | os.PathLike,
+    loader: str,
+    data_spec: Mapping[str, tuple[int, ...]],
+    batch_shape: tuple[int, int],
+    preprocess: Callable[[tf.Tensor], tf.Tensor],
+    num_chunks: int = 1,
+    scan_every: int = 10,
+    max_episodes: int = 2000,
+    seed: int | None = None,
+) -> tf.data.Dataset:
+    """Endless batches of chunks from the episodes of a folder.
+
+    Episodes shorter than a chunk are filled up with zeros.
+
+    Args:
+      path: folder of npz files.
+      loader: `scan` or `recent` (new episodes make up half of what is seen), `cache`
+        (all alike), `reload` (all alike, read from disk each time) or `dummy` (random
+        numbers, no folder needed).
+      data_spec: shape of one step of each entry, as for `define_model`.
+      batch_shape: sequences and steps of a batch, (B, T).
+      preprocess: what is done to the images, uint8 [B, T, H, W, C].
+      num_chunks: chunks cut from each episode that the loader yields.
+      scan_every: episodes between looks at the folder.
+      max_episodes: how many of the newest episodes count.
+      seed: makes the order reproducible.
+
+    Returns:
+      Dataset of dicts: `image` float32 [B, T, H, W, C], the other entries float32
+      [B, T, ...] and `length` int32 [B].
+    """
+    batch_size, steps = batch_shape
+    rng = random.Random(seed)
+    if loader == "dummy":
+        chunks = functools.partial(_dummy_chunks, data_spec, steps, rng)
+    else:
+        folder = Folder(path, max_episodes, cache=loader != "reload")
+        order = scan if loader in ("scan", "recent") else uniform
+        chunks = functools.partial(
+            _chunks,
+            folder,
+            order(folder, scan_every, rng),
+            data_spec,
+            steps,
+            num_chunks,
+            100 * batch_size,
+            rng,
+        )
+    signature = {
+        key: tf.TensorSpec([steps, *shape], tf.uint8 if key == "image" else tf.float32)
+        for key, shape in data_spec.items()
+    }
+    signature["length"] = tf.TensorSpec([], tf.int32)
+    dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.map(lambda data: {**data, "image": preprocess(data["image"])})
+    return dataset.prefetch(2)
+
+
+def cut(
+    episode: Episode, offset: int, steps: int, data_spec: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """One chunk of an episode, filled up with zeros behind its end.
+
+    Args:
+      episode: arrays [T, ...].
+      offset: first step of the chunk.
+      steps: length of the chunk.
+      data_spec: entries to take, with the shape of one step.
+
+    Returns:
+      Arrays [steps, ...] and `length`, the number of steps that are the episode's.
+    """
+    chunk = {}
+    for key, shape in data_spec.items():
+        part = episode[key][offset : offset + steps]
+        chunk[key] = np.zeros((steps, *shape), part.dtype)
+        chunk[key][: len(part)] = part
+    chunk["length"] = np.int32(len(part))
+    return chunk
+
+
+def _chunks(folder, order, data_spec, steps, num_chunks, buffer_size, rng):
+    """Chunks in shuffled order.
+
+    What waits to be shuffled is the name of the episode and where in it the chunk
+    lies, in [0, 1); so a long buffer costs no memory.
+    """
+    places = ((name, rng.random()) for name in order for _ in range(num_chunks))
+    for name, place in _shuffle(places, buffer_size, rng):
+        episode = folder.read(name)
+        if episode is None:
+            continue
+        last = max(0, len(episode["reward"]) - steps)
+        yield cut(episode, int(place * (last + 1)), steps, data_spec)
+
+
+def _dummy_chunks(data_spec, steps, rng):
+    """Random chunks."""
+    rng = np.random.default_rng(rng.getrandbits(64))
+    while True:
+        chunk = {
+            key: rng.uniform(-1, 1, (steps, *shape)).astype(np.float32)
+            for key, shape in data_spec.items()
+            if key != "image"
+        }
+        shape = (steps, *data_spec["image"])
+        chunk["image"] = rng.integers(0, 256, shape, np.uint8)
+        chunk["length"] = np.int32(steps)
+        yield chunk
+
+
+def _shuffle(elements: Iterator, size: int, rng: random.Random) -> Iterator:
+    """Yields each element after a random wait, from a buffer of `size` elements."""
+    buffer = list(itertools.islice(elements, size))
+    for element in elements:
+        index = rng.randrange(size)
+        buffer[index], element = element, buffer[index]
+        yield element
+
+
+def _shuffled_forever(elements: list, rng: random.Random) -> Iterator:
+    """Permutation after permutation of the elements."""
+    while True:
+        yield from rng.sample(elements, len(elements))

@@ -1,0 +1,40 @@
+"""Colour depth of images on their way into and out of the model."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from planet.tools import noise
+
+
+def preprocess(image: tf.Tensor, bits: int) -> tf.Tensor:
+    """Quantises an image, spreads each level by uniform noise and centres it.
+
+    Source: Kingma & Dhariwal 2018 ("Glow"), as in Hafner et al. 2019, section 5.
+
+    Args:
+      image: uint8 [...].
+      bits: colour depth after quantisation, 1 to 8.
+
+    Returns:
+      float32 [...] in [-0.5, 0.5).
+    """
+    image = tf.cast(image, tf.float32)
+    bins = 2**bits
+    image = tf.floor(image / 2 ** (8 - bits)) / bins
+    return image + noise.uniform(tf.shape(image)) / bins - 0.5
+
+
+def postprocess(image: tf.Tensor, bits: int) -> tf.Tensor:
+    """Turns what the model draws back into an image.
+
+    Args:
+      image: float32 [...] about 0, as `preprocess` returns.
+      bits: colour depth used there.
+
+    Returns:
+      uint8 [...] with 2 ** bits levels.
+    """
+    bins = 2**bits
+    levels = tf.clip_by_value(tf.floor(bins * (image + 0.5)), 0, bins - 1)
+    return tf.cast(levels * (256 // bins), tf.uint8)

@@ -1,0 +1,19 @@
+"""Quantities that depend on the step."""
+
+from __future__ import annotations
+
+
+def due(step: int, batch_size: int, every: int) -> bool:
+    """Whether a multiple of `every`, but not 0, lies in (step - batch_size, step].
+
+    Args:
+      step: steps so far.
+      batch_size: how much the last update added to them.
+      every: distance between events, in steps.
+    """
+    return step >= every and step % every < batch_size
+
+
+def linear(step: int, ramp: int) -> float:
+    """Rises from 0 at step 0 to 1 at step `ramp` and stays; a ramp of 0 is always 1."""
+    return min(step / ramp, 1.0) if ramp else 1.0

@@ -1,0 +1,271 @@
+"""The world model: encoder, latent transition model, heads, losses and optimizers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import keras
+import ml_collections
+import tensorflow as tf
+
+from planet.models import base
+from planet.networks import basic
+from planet.tools import mask as mask_lib
+from planet.tools import noise, overshooting, unroll
+
+
+def define_model(
+    config: ml_collections.ConfigDict, data_spec: Mapping[str, tuple[int, ...]]
+) -> Model:
+    """Builds the model of a configuration, with all its variables.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      data_spec: shape of one step of each entry of the data: `image`, `action`,
+        `reward` and the diagnostics, for example {'image': (64, 64, 3),
+        'action': (6,), 'reward': (), 'position': (8,)}.
+
+    Returns:
+      The model, ready to be trained, restored or used.
+    """
+    module, name = config.cell_class.split(":")
+    cell = getattr(importlib.import_module(module), name)(
+        config.state_size,
+        config.model_size,
+        future_rnn=config.future_rnn,
+        mean_only=config.mean_only,
+        min_stddev=config.min_stddev,
+    )
+    network = importlib.import_module(config.network_module)
+    units = 10 if config.dumbnet else config.num_units
+    heads = {
+        key: basic.FeedForward(shape, config.num_layers, units, config.activation)
+        for key, shape in data_spec.items()
+        if key not in ("image", "action")
+    }
+    heads["image"] = network.Decoder(data_spec["image"], config.dumbnet)
+    model = Model(cell, network.Encoder(config.dumbnet), heads, config)
+    model.build(data_spec)
+    return model
+
+
+class Model(tf.Module):
+    """Latent dynamics model with the losses and optimizers that train it.
+
+    Args:
+      cell: latent transition model.
+      encoder: embeds images [..., H, W, C] as vectors [..., E].
+      heads: distribution over the target of that name, from features [..., F].
+      config: scales, overshooting distance, optimizer settings.
+    """
+
+    def __init__(
+        self,
+        cell: base.Base,
+        encoder: keras.layers.Layer,
+        heads: dict[str, keras.layers.Layer],
+        config: ml_collections.ConfigDict,
+    ):
+        super().__init__(name="model")
+        self.cell = cell
+        self.encoder = encoder
+        self.heads = heads
+        self._config = config
+        trained = [key for key in heads if key in config.gradient_heads]
+        self._diagnostics = [key for key in heads if key not in trained]
+        self.optimizers = {
+            key: keras.optimizers.Adam(0.0, epsilon=config.adam_epsilon)
+            for key in ["model", *self._diagnostics]
+        }
+
+    @property
+    def variables_by_optimizer(self) -> dict[str, list[keras.Variable]]:
+        """Trained variables by the optimizer in charge: model, or a diagnostic head."""
+        modules = [self.encoder, self.cell] + [
+            head for key, head in self.heads.items() if key not in self._diagnostics
+        ]
+        return {
+            "model": [v for module in modules for v in module.trainable_variables],
+            **{key: self.heads[key].trainable_variables for key in self._diagnostics},
+        }
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """All variables of encoder, cell and heads."""
+        return [v for group in self.variables_by_optimizer.values() for v in group]
+
+    @property
+    def scopes(self) -> dict[str, keras.layers.Layer]:
+        """Layers by the scope that holds their variables in original checkpoints."""
+        parts = {"encoder": self.encoder, "rnn": self.cell}
+        parts.update({f"head_{key}": head for key, head in self.heads.items()})
+        return {
+            f"{part}/{scope}": layer
+            for part, module in parts.items()
+            for scope, layer in module.scopes.items()
+        }
+
+    def build(self, data_spec: Mapping[str, tuple[int, ...]]) -> None:
+        """Creates the variables of all layers and optimizers."""
+        action = tf.zeros([1, *data_spec["action"]])
+        embedded = self.encoder(tf.zeros([1, *data_spec["image"]]))
+        _, posterior = self.cell.observe(self.cell.zero_state(1), action, embedded)
+        features = self.cell.features_from_state(posterior)
+        for head in self.heads.values():
+            head(features)
+        for key, variables in self.variables_by_optimizer.items():
+            self.optimizers[key].build(variables)
+
+    def losses(
+        self, data: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Loss terms of a batch, not yet scaled, and their scaled sum.
+
+        Args:
+          data: `image` [B, T, H, W, C], preprocessed; `action` [B, T, A], leading to
+            the observation of the same index; `length` [B], valid steps; the targets
+            of all heads, [B, T, ...].
+          seed: integers [2] that determine all noise.
+
+        Returns:
+          Scalars by name: `zero_step/...`, `overshooting/...` and `total`.
+        """
+        return self.evaluate(data, seed)[0]
+
+    def evaluate(
+        self, data: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Losses as above, and what else is worth watching.
+
+        Args:
+          data, seed: as for `losses`.
+
+        Returns:
+          Losses, and metrics: mean entropies of prior and posterior and the divergence
+          between them before free nats, in nats per step.
+        """
+        config = self._config
+        with noise.stream(seed):
+            embedded = self.encoder(data["image"])
+            prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
+            if config.overshooting > 1:
+                predictions = overshooting.overshooting(
+                    self.cell, posterior, data["action"], config.overshooting
+                )
+        mask = mask_lib.from_length(data["length"], data["action"].shape[1])
+        errors = self._head_errors(posterior, data, mask)
+        divergence = self.cell.divergence_from_states(posterior, prior, mask)
+        terms = {f"zero_step/{k}": tf.reduce_mean(v) for k, v in errors.items()}
+        terms["zero_step/divergence"] = self._divergence_loss(divergence, mask)
+        terms["zero_step/global_divergence"] = _mean_of_sequences(
+            self.cell.global_divergence(posterior, mask), mask
+        )
+        if config.overshooting > 1:
+            terms.update(self._overshooting_losses(predictions, posterior, errors, mask))
+        terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
+        return terms, {
+            "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
+            "zs_prior_entropy": _mean_of_sequences(self._entropy(prior, mask), mask),
+            "zs_divergence": _mean_of_sequences(divergence, mask),
+        }
+
+    def update(
+        self,
+        data: Mapping[str, tf.Tensor],
+        learning_rate: tf.Tensor,
+        seed: tf.Tensor | None = None,
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """One step of gradient descent on all parts of the model.
+
+        Args:
+          data, seed: as for `losses`.
+          learning_rate: scalar.
+
+        Returns:
+          Losses and metrics as of `evaluate`, before the step; the metrics hold the
+          norm of each optimizer's gradient before clipping too.
+        """
+        groups = self.variables_by_optimizer
+        with tf.GradientTape() as tape:
+            losses, metrics = self.evaluate(data, seed)
+        gradients = tape.gradient(losses["total"], groups)
+        for key, optimizer in self.optimizers.items():
+            clipped, norm = tf.clip_by_global_norm(
+                gradients[key], self._config.gradient_clipping
+            )
+            optimizer.learning_rate.assign(learning_rate)
+            optimizer.apply(clipped, groups[key])
+            metrics[f"gradient_norm/{key}"] = norm
+        return losses, metrics
+
+    def imagined_reward(self, state: base.State) -> tf.Tensor:
+        """Mean of the reward, [...], of states with entries [..., S]."""
+        return self.heads["reward"](self.cell.features_from_state(state)).mean()
+
+    def _head_errors(self, posterior, data, mask) -> dict[str, tf.Tensor]:
+        """Negative log likelihood of each head's target, [B, T], 0 where masked."""
+        features = self.cell.features_from_state(posterior)
+        stopped = tf.stop_gradient(features)
+        errors = {}
+        for key, head in self.heads.items():
+            dist = head(stopped if key in self._diagnostics else features)
+            errors[key] = mask_lib.apply(-dist.log_prob(data[key]), mask)
+        return errors
+
+    def _overshooting_losses(
+        self, predictions, posterior, errors, mask
+    ) -> dict[str, tf.Tensor]:
+        """Terms of latent overshooting, Hafner et al. 2019, equation 7.
+
+        The heads see the posterior of the predicted time whatever the distance, so
+        their errors are those of the zero-step loss, each counted as often as its time
+        is predicted.
+        """
+        amount, steps = self._config.overshooting, mask.shape[1]
+        visits = tf.minimum(tf.range(steps), amount)
+        weights = tf.cast(visits, tf.float32) / (steps * amount)
+        batch = tf.cast(tf.shape(mask)[0], tf.float32)
+        terms = {
+            f"overshooting/{key}": tf.reduce_sum(error * weights) / batch
+            for key, error in errors.items()
+            if key != "image"
+        }
+        target = tf.nest.map_structure(tf.stop_gradient, posterior)
+        divergences = []
+        for distance, prior in enumerate(predictions[1:], 1):
+            later = tf.nest.map_structure(lambda entry: entry[:, distance:], target)  # noqa: B023
+            valid = mask[:, distance:]
+            divergence = self.cell.divergence_from_states(later, prior, valid)
+            divergences.append(self._divergence_loss(divergence, valid))
+        terms["overshooting/divergence"] = tf.reduce_mean(tf.stack(divergences))
+        return terms
+
+    def _divergence_loss(self, divergence, mask) -> tf.Tensor:
+        """Mean divergence beyond the free nats, scalar, from nats [B, T]."""
+        return _mean_of_sequences(
+            tf.maximum(divergence, float(self._config.free_nats)), mask
+        )
+
+    def _entropy(self, state, mask) -> tf.Tensor:
+        """Entropy of states in nats, [B, T]."""
+        return self.cell.dist_from_state(state, mask).entropy()
+
+    def _scale(self, term: str) -> float:
+        """Weight of a loss term in the total."""
+        group, key = term.split("/")
+        config = self._config
+        scales = {
+            "image": config.image_loss_scale,
+            "reward": config.reward_scale,
+            "divergence": config.divergence_scale,
+            "global_divergence": config.global_divergence_scale,
+        }
+        if group == "overshooting":
+            scales["reward"] = config.overshooting_reward_scale
+        return scales.get(key, 1.0)
+
+
+def _mean_of_sequences(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean over the valid steps of each sequence, then over the batch."""
+    return tf.reduce_mean(mask_lib.mean(values, mask, 1))

@@ -1,0 +1,268 @@
+"""Runs of an experiment in numbered folders, shared by workers, resumed when stopped.
+
+A run's folder tells its state by its files: `PING` while a worker is at it, renewed as
+long as the worker lives; `DONE` when it is finished; `FAIL`, with a traceback, when it
+ended with an error. One that has none of them was interrupted.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+
+STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
+
+
+class Experiment:
+    """The runs of a logdir that fall to this worker, one after the other.
+
+    Iterating gives the runs; a run of which another worker is alive, or that is
+    finished, is left out. `failed` holds the runs that ended with an error. To be used
+    as a context, which removes the logdir at its end if that is a temporary one.
+    """
+
+    def __init__(
+        self,
+        logdir: str | os.PathLike | None,
+        process_fn: Callable[[pathlib.Path], Iterator[float]],
+        num_runs: int = 1,
+        ping_every: float = 0,
+        resume_runs: bool = True,
+    ):
+        """Creates nothing on disk yet, apart from a temporary logdir.
+
+        Args:
+            logdir: Folder of the runs' folders `00001`…; none: a temporary folder.
+            process_fn: Function that continues the run in a folder, which may be empty,
+                and returns an iterator of its scores.
+            num_runs: Number of runs; if they are not resumed, of new ones.
+            ping_every: Seconds between heartbeats; 0: no other workers are expected.
+            resume_runs: Continue unfinished runs rather than start new ones.
+        """
+        self.failed: list[Run] = []
+        self._temporary = logdir is None
+        self._logdir = pathlib.Path(
+            tempfile.mkdtemp(prefix="planet-") if self._temporary else logdir
+        ).expanduser()
+        self._process_fn = process_fn
+        self._num_runs = num_runs
+        self._ping_every = ping_every
+        self._resume_runs = resume_runs
+
+    def __enter__(self) -> "Experiment":
+        if self._temporary:
+            _say(f"Temporary folder, removed at the end: {self._logdir}")
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._temporary:
+            shutil.rmtree(self._logdir, ignore_errors=True)
+            _say(f"Removed the temporary folder {self._logdir}")
+
+    def __iter__(self) -> Iterator["Run"]:
+        for folder in self._folders():
+            run = Run(folder, self._process_fn, self._ping_every)
+            if run.acquire():
+                yield run
+                if run.failed:
+                    self.failed.append(run)
+
+    def _folders(self) -> Iterator[pathlib.Path]:
+        """Folders of the runs to look at; new ones are created to be this worker's."""
+        folders = (self._logdir / f"{number:05}" for number in itertools.count(1))
+        if not self._resume_runs:
+            folders = filter(_create, folders)
+        return itertools.islice(folders, self._num_runs)
+
+
+class Run:
+    """One run, in a folder of its own; iterating trains it and gives its scores."""
+
+    def __init__(
+        self,
+        logdir: pathlib.Path,
+        process_fn: Callable[[pathlib.Path], Iterator[float]],
+        ping_every: float = 0,
+    ):
+        """Creates nothing on disk yet.
+
+        Args:
+            logdir: Folder of the run.
+            process_fn: Function that returns an iterator of scores, given the folder.
+            ping_every: Seconds between heartbeats; 0: no other workers are expected.
+        """
+        self.logdir = logdir
+        self.failed = False
+        self._process_fn = process_fn
+        self._heartbeat = Heartbeat(logdir, ping_every) if ping_every else None
+        self._done = logdir / "DONE"
+        self._fail = logdir / "FAIL"
+
+    def acquire(self) -> bool:
+        """Takes the run for this worker, and says what becomes of it.
+
+        Returns:
+            Whether the run is this worker's; if so, iterating it gives it back.
+        """
+        if self._done.exists():
+            _say(f"Skip {self.logdir}: finished")
+            return False
+        started = self.logdir.is_dir() and any(self.logdir.iterdir())
+        self.logdir.mkdir(parents=True, exist_ok=True)
+        if self._heartbeat and not self._heartbeat.start():
+            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is at it")
+            return False
+        if self._done.exists():  # Since the first look, by another worker.
+            self._release()
+            _say(f"Skip {self.logdir}: finished")
+            return False
+        state = "Retry failed run" if self._fail.exists() else "Continue run"
+        _say(f"{state if started else 'Start run'} {self.logdir}")
+        self._fail.unlink(missing_ok=True)
+        return True
+
+    def __iter__(self) -> Iterator[float]:
+        """Trains and yields scores; an error is printed and kept in the folder."""
+        try:
+            with contextlib.closing(self._process_fn(self.logdir)) as scores:
+                for score in scores:
+                    if self._heartbeat and self._heartbeat.lost.is_set():
+                        owner = self._heartbeat.owner()
+                        _say(f"Stop {self.logdir}: worker {owner} took it over")
+                        return
+                    yield score
+        except Exception:
+            self.failed = True
+            self._fail.write_text(traceback.format_exc(), encoding="utf-8")
+            traceback.print_exc()
+            _say(f"Failed run {self.logdir}")
+        else:
+            self._done.touch()
+            _say(f"Finished run {self.logdir}")
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self._heartbeat:
+            self._heartbeat.stop()
+
+
+class Heartbeat:
+    """Tells the workers that share a logdir which of them is at a run, and alive.
+
+    The file `PING` names the worker and the time. Who finds none links his own there,
+    which fails if another was faster. Who finds a stale one first moves it away; should
+    it have been replaced by a fresh one meanwhile, it is put back.
+    """
+
+    def __init__(self, folder: pathlib.Path, every: float):
+        """Does nothing yet.
+
+        Args:
+            folder: Folder of the run.
+            every: Seconds between heartbeats.
+        """
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.lost = threading.Event()
+        self._ping = folder / "PING"
+        self._own = folder / f"PING-{self.worker}"
+        self._every = every
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def start(self) -> bool:
+        """Takes the run, unless another worker is alive; returns whether it is ours."""
+        with self._written():
+            if not self._remove_stale():
+                return False
+            try:
+                os.link(self._own, self._ping)
+            except FileExistsError:
+                return False
+        self._thread.start()
+        return True
+
+    def stop(self) -> None:
+        """Gives the run back."""
+        self._stopped.set()
+        self._thread.join()
+        if self.owner() == self.worker:
+            self._ping.unlink()
+
+    def owner(self) -> str | None:
+        """Name of the worker that is at the run."""
+        ping = self._read()
+        return ping and _parse(ping)[0]
+
+    def _renew(self) -> None:
+        while not self._stopped.wait(self._every):
+            with contextlib.suppress(OSError):  # One missed beat does no harm.
+                if self.owner() not in (self.worker, None):
+                    self.lost.set()
+                    return
+                with self._written():
+                    self._own.replace(self._ping)
+
+    def _remove_stale(self) -> bool:
+        """Makes room for a heartbeat; returns whether there is room."""
+        ping = self._read()
+        if ping is None:
+            return True
+        if time.time() - _parse(ping)[1] < STALE * self._every:
+            return False
+        moved = self._own.with_suffix(".moved")
+        with contextlib.suppress(FileNotFoundError):
+            self._ping.replace(moved)
+            if moved.read_bytes() != ping:
+                with contextlib.suppress(FileExistsError):
+                    os.link(moved, self._ping)
+            moved.unlink()
+        return True
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """A heartbeat of this moment in a file of this worker's own."""
+        text = json.dumps({"worker": self.worker, "time": time.time()})
+        self._own.write_text(text)
+        try:
+            yield
+        finally:
+            self._own.unlink(missing_ok=True)
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._ping.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _parse(ping: bytes) -> tuple[str, float]:
+    """Worker and time of a heartbeat; a damaged one is as old as can be."""
+    try:
+        values = json.loads(ping)
+        return str(values["worker"]), float(values["time"])
+    except (ValueError, KeyError, TypeError):
+        return "unknown", 0.0
+
+
+def _create(folder: pathlib.Path) -> bool:
+    """Creates a folder; returns whether it is new."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,241 @@
+"""Puts the parts of an agent together and trains it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras
+import ml_collections
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from planet.control import mpc_agent, planning, simulate
+from planet.control.batch_env import BatchEnv, make
+from planet.control.random_episodes import random_episodes
+from planet.tools import episode_files, noise, numpy_episodes, preprocess, schedule
+from planet.training import define_model
+from planet.training.trainer import Trainer
+
+PHASES = ("train", "test")
+
+
+def train(
+    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
+) -> Iterator[float]:
+    """Trains an agent; goes on where an interrupted run in the same folder ended.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      tasks: what `planet.scripts.tasks.load` returns.
+      logdir: folder of the run.
+
+    Yields:
+      The score of each test phase: the mean return of its episodes.
+    """
+    folders = {phase: pathlib.Path(logdir) / f"{phase}_episodes" for phase in PHASES}
+    start = int(np.random.SeedSequence(config.seed).generate_state(1)[0])
+    keras.utils.set_random_seed(start)
+    seeds = noise.Seeds(start)
+    with contextlib.ExitStack() as stack:
+        envs = {
+            task.name: stack.enter_context(
+                _make_batch(task, config, config.collect_batch_size)
+            )
+            for task in tasks
+        }
+        collect_seed_episodes(config, tasks, envs, folders, start)
+        data_spec = make_data_spec(envs[tasks[0].name])
+        model = define_model.define_model(config, data_spec)
+        trainer = Trainer(pathlib.Path(logdir), config, model, seeds)
+        if trainer.restore():
+            print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
+        datasets = {
+            phase: make_dataset(config, data_spec, folder, start + trainer.step)
+            for phase, folder in folders.items()
+        }
+        simulations = Simulations(config, envs, model, seeds, folders)
+        yield from trainer.run(
+            datasets,
+            simulations.collect,
+            simulations.test,
+            lambda phase: len(episode_files.scan(folders[phase])),
+        )
+
+
+def collect_seed_episodes(
+    config: ml_collections.ConfigDict,
+    tasks: Sequence,
+    envs: Mapping[str, BatchEnv],
+    folders: Mapping[str, pathlib.Path],
+    seed: int,
+) -> None:
+    """Records the random episodes of each task that the folders still lack.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      tasks: what `planet.scripts.tasks.load` returns.
+      envs: environments by name of the task; more are started for the time being if
+        there are processors for them.
+      folders: where the episodes of each phase belong.
+      seed: of environments and actions.
+    """
+    amount = config.num_seed_episodes
+    for phase, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        found = len(episode_files.scan(folder))
+        for index, task in enumerate(tasks):
+            missing = min(amount, (index + 1) * amount - found)
+            if missing <= 0:
+                continue
+            batch = envs[task.name]
+            extra = min(os.cpu_count() or 1, missing) - len(batch)
+            with (
+                _make_batch(task, config, max(0, extra)) as more,
+                tqdm.tqdm(total=missing, disable=None, leave=False) as progress,
+            ):
+                returns = random_episodes(
+                    BatchEnv(batch.envs + more.envs),
+                    missing,
+                    folder,
+                    seed + len(PHASES) * index + PHASES.index(phase),
+                    lambda done, _, progress=progress: progress.update(
+                        done - progress.n
+                    ),
+                )
+            print(
+                f"Recorded {missing} random episodes of {task.name} to {phase}; mean "
+                f"return {np.mean(returns):.1f}.",
+                flush=True,
+            )
+
+
+def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:
+    """Shapes of one step of all that the model learns from; see `define_model`."""
+    spec = {key: space.shape for key, space in envs.observation_space.items()}
+    return {**spec, "action": envs.action_space.shape, "reward": ()}
+
+
+def make_dataset(
+    config: ml_collections.ConfigDict,
+    data_spec: Mapping[str, tuple[int, ...]],
+    folder: pathlib.Path,
+    seed: int,
+) -> tf.data.Dataset:
+    """Batches for the model from the episodes of a folder."""
+    return numpy_episodes.make_dataset(
+        folder,
+        config.data_loader,
+        data_spec,
+        config.batch_shape,
+        functools.partial(preprocess.preprocess, bits=config.image_bits),
+        config.num_chunks,
+        config.scan_episodes_every,
+        config.max_episodes,
+        seed,
+    )
+
+
+class Simulations:
+    """Episodes that a learning agent lives through, as its schedule wants them.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      envs: environments by name of the task.
+      model: the agent's model.
+      seeds: source of all randomness.
+      folders: where the episodes of each phase belong.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        envs: Mapping[str, BatchEnv],
+        model: define_model.Model,
+        seeds: noise.Seeds,
+        folders: Mapping[str, pathlib.Path],
+    ):
+        self._config = config
+        self._envs = envs
+        self._model = model
+        self._seeds = seeds
+        self._folders = folders
+
+    def collect(self, trained: int) -> list[float]:
+        """Records episodes with exploration if they are due.
+
+        Args:
+          trained: sequences trained on so far.
+
+        Returns:
+          The return of each episode that went to the training data.
+        """
+        config = self._config
+        if not schedule.due(trained, config.batch_shape[0], config.collect_every):
+            return []
+        returns = []
+        for horizon, stddev, ramp in zip(
+            config.collect_horizons,
+            _spread(config.exploration_noises, len(config.collect_horizons)),
+            _spread(config.exploration_ramps, len(config.collect_horizons)),
+            strict=True,
+        ):
+            exploration = stddev * schedule.linear(trained, ramp)
+            for envs in self._envs.values():
+                returns += self._run(envs, horizon, exploration, "train")
+                if config.collect_test:
+                    self._run(envs, horizon, exploration, "test")
+        return returns
+
+    def test(self) -> list[float]:
+        """Runs an episode per task and horizon; returns their returns."""
+        return [
+            score
+            for horizon in self._config.summary_horizons
+            for envs in self._envs.values()
+            for score in self._run(BatchEnv(envs.envs[:1]), horizon)
+        ]
+
+    def _run(self, envs, horizon, exploration=0.0, phase=None) -> list[float]:
+        """The returns of one episode in each environment."""
+        agent = self._agent(horizon, len(envs), *envs.action_space.shape)
+        folder = str(self._folders[phase]) if phase else None
+        returns = simulate.simulate(agent, envs, self._seeds.next, exploration, folder)
+        return returns.tolist()
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019
+    def _agent(self, horizon, num_envs, action_size) -> mpc_agent.MPCAgent:
+        """The agent for batches of that kind; made once, for it compiles its graph."""
+        config, model = self._config, self._model
+        planner = functools.partial(
+            planning.cross_entropy_method,
+            amount=config.cem_amount,
+            topk=config.cem_topk,
+            iterations=config.cem_iterations,
+            discount=config.discount,
+        )
+        return mpc_agent.MPCAgent(
+            model.cell,
+            model.encoder,
+            model.imagined_reward,
+            planner,
+            horizon,
+            num_envs,
+            action_size,
+            config.image_bits,
+            config.warm_start,
+        )
+
+
+def _make_batch(task, config, amount) -> BatchEnv:
+    """Starts environments of a task."""
+    return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])
+
+
+def _spread(values: Sequence[float], amount: int) -> Sequence[float]:
+    """A single value as often as there are others."""
+    return list(values) * amount if len(values) == 1 else values

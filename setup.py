@@ -1,0 +1,47 @@
+"""Packaging of planet; tool settings are in pyproject.toml."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "planet" / "__init__.py").read_text()
+).group(1)
+
+setuptools.setup(
+    name="planet",
+    version=VERSION,
+    description="Learning latent dynamics for planning from pixels, in TensorFlow 2",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["planet", "planet.*"]),
+    python_requires=">=3.10,<3.13",  # dm_control needs labmaze: no wheels for 3.13.
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-probability>=0.25,<0.26",  # Distributions.
+        "tf-keras>=2.21,<2.22",  # TensorFlow Probability imports it; must match TF.
+        "tensorboard>=2.20,<2.22",  # Shows the events of a run.
+        "dm_control>=1.0.50,<1.1",  # Tasks.
+        "mujoco>=3.17,<4",  # dm_control breaks with 4.0, though it would accept it.
+        "gymnasium>=1.4,<1.5",  # The interface of environments.
+        "shimmy>=2.0.1,<3",  # dm_control as gymnasium environments.
+        "numpy>=2.1,<3",
+        "ml_collections>=1.1,<2",  # Settings.
+        "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
+        "pillow>=12,<14",  # Images.
+        "tqdm>=4.70,<5",  # Progress line.
+    ],
+    extras_require={
+        "test": [
+            "hypothesis>=6.150,<7",
+            "import-linter>=2.16,<3",  # Who may import whom.
+            "pytest>=9,<10",
+            "pytest-timeout>=2.4,<3",
+            "ruff>=0.17.5,<0.18",  # A new minor version may format differently.
+        ],
+        "atari": ["ale-py>=0.12,<0.13"],  # Since 0.12, with the games.
+        "box2d": ["gymnasium[box2d]>=1.4,<1.5"],  # Car racing.
+        "gym": ["gym==0.26.2"],  # Environments of gymnasium's predecessor.
+    },
+)

@@ -1,0 +1,27 @@
+"""Fixtures that several packages of tests share."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python with the given arguments from the root of the project."""
+
+    def run(*arguments, timeout=300, **variables):
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run

@@ -1,0 +1,389 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel import yaml
+
+from planet.scripts import configs, tasks
+
+# The published experiments, by what their authors gave: name, config, parameters, and
+# the settings that result.
+PUBLISHED = {
+    "planet": ("default", "{}", {"overshooting": 49, "model": "rssm"}),
+    "no overshooting": ("default", "{overshooting: 0}", {"overshooting": 0}),
+    "random dataset": (
+        "default",
+        "{collect_every: 999999999, num_seed_episodes: 1000}",
+        {"collect_every": 999_999_999, "num_seed_episodes": 1000},
+    ),
+    "random collection": (
+        "default",
+        "{planner_iterations: 0, train_action_noise: 1.0}",
+        {"cem_iterations": 0, "exploration_noises": [1.0]},
+    ),
+    "purely deterministic": (
+        "default",
+        "{overshooting: 0, mean_only: True, divergence_scale: 0.0,"
+        " global_divergence_scale: 0.0}",
+        {"mean_only": True, "divergence_scale": 0.0, "global_divergence_scale": 0.0},
+    ),
+    "one agent all tasks": (
+        "default",
+        "{tasks: all, collect_every: 30000}",
+        {"tasks": list(tasks.ALL), "collect_every": 30_000},
+    ),
+    "camera-ready": ("newhp", "{}", {"future_rnn": True, "free_nats": 3.0}),
+    "camera-ready parameters": (
+        "default",
+        "{future_rnn: true, free_nats: 3.0, overshooting: 0,"
+        " global_divergence_scale: 0.0, overshooting_reward_scale: 0.0}",
+        {"overshooting": 0, "global_divergence_scale": 0.0},
+    ),
+    "noise": ("default", "{exploration_noises: [0.1]}", {"exploration_noises": [0.1]}),
+    "warm start": ("default", "{warm_start: true}", {"warm_start": True}),
+}
+
+
+@pytest.mark.parametrize("experiment", PUBLISHED)
+def test_published_experiments(experiment):
+    name, text, expected = PUBLISHED[experiment]
+    config = configs.load(name, configs.parse(text, "--params"))
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_camera_ready_by_name_and_by_parameters_is_the_same():
+    _, text, _ = PUBLISHED["camera-ready parameters"]
+    by_parameters = configs.load("default", configs.parse(text, "--params"))
+    assert configs.differences(configs.load("newhp", {}), by_parameters) == []
+
+
+def test_defaults():
+    expected = {
+        "tasks": ["cheetah_run"],
+        "action_repeat": None,
+        "isolate_envs": "process",
+        "batch_shape": [8, 50],
+        "num_chunks": 1,
+        "image_bits": 5,
+        "data_loader": "scan",
+        "scan_episodes_every": 10,
+        "max_episodes": 2000,
+        "network": "conv_ha",
+        "dumbnet": False,
+        "num_layers": 2,
+        "num_units": 100,
+        "activation": "relu",
+        "model_size": 200,
+        "state_size": 30,
+        "future_rnn": False,
+        "mean_only": False,
+        "min_stddev": 0.1,
+        "gradient_heads": ["image", "reward"],
+        "image_loss_scale": 1.0,
+        "reward_scale": 10.0,
+        "divergence_scale": 1.0,
+        "global_divergence_scale": 0.1,
+        "free_nats": 2.0,
+        "overshooting_reward_scale": 100.0,
+        "learning_rate": 1e-3,
+        "learning_rate_ramp": 10_000,
+        "adam_epsilon": 1e-4,
+        "gradient_clipping": 1000.0,
+        "train_steps": 50_000,
+        "test_steps": 100,
+        "max_steps": 20_000_000,
+        "num_seed_episodes": 5,
+        "collect_every": 5000,
+        "collect_batch_size": 1,
+        "collect_test": False,
+        "collect_horizons": [12],
+        "summary_horizons": [12],
+        "cem_amount": 1000,
+        "cem_topk": 100,
+        "cem_iterations": 10,
+        "discount": 0.99,
+        "exploration_noises": [0.3],
+        "exploration_ramps": [0],
+        "warm_start": False,
+        "seed": None,
+    }
+    config = configs.load("default", {}, logdir="somewhere")
+    assert {key: config[key] for key in expected} == expected
+    assert (config.config_name, config.logdir) == ("default", "somewhere")
+
+
+def test_named_configs():
+    icml = configs.load("icml", {"tasks": ["cup_catch"]})
+    assert (icml.batch_shape, icml.num_layers, icml.num_units) == ([50, 50], 3, 300)
+    assert (icml.free_nats, icml.learning_rate_ramp, icml.overshooting) == (3.0, 0, 0)
+    assert icml.future_rnn
+    assert tasks.load(icml)[0].max_length == 1000 // 4
+    debug = configs.load("debug", {})
+    assert (debug.action_repeat, debug.overshooting, debug.max_steps) == (50, 9, 500)
+    assert (debug.cem_amount, debug.cem_topk, debug.cem_iterations) == (5, 2, 2)
+
+
+@pytest.mark.parametrize("name", configs.CONFIGS)
+def test_user_wins_over_config(name):
+    params = {"free_nats": 1.5, "batch_shape": [3, 7], "model_size": 11}
+    config = configs.load(name, params)
+    assert {key: config[key] for key in params} == params
+
+
+@pytest.mark.parametrize(
+    ("key", "alias"),
+    [(key, value.alias) for key, value in configs.PARAMETERS.items() if value.alias],
+)
+def test_aliases(key, alias):
+    value = {"data_loader": "cache", "cem_amount": 200}.get(key, 7)
+    by_alias = configs.load("default", {alias: value})
+    assert by_alias[key] == configs.load("default", {key: value})[key]
+    assert by_alias[key] != configs.load("default", {})[key]
+    with pytest.raises(configs.ParameterError, match="are names of one parameter"):
+        configs.load("default", {key: value, alias: value})
+
+
+def test_alias_of_two_parameters():
+    config = configs.load("default", {"planner_horizon": 7})
+    assert config.collect_horizons == config.summary_horizons == [7]
+
+
+def test_plain_forms():
+    config = configs.load(
+        "default",
+        {
+            "tasks": "cup_catch",
+            "max_steps": 2e7,
+            "free_nats": 1,
+            "collect_horizons": (6, 12),
+            "summary_horizons": 8,
+            "exploration_noises": [0.1, 0.2],
+        },
+    )
+    assert config.tasks == ["cup_catch"]
+    assert isinstance(config.max_steps, int)
+    assert isinstance(config.free_nats, float)
+    assert (config.collect_horizons, config.summary_horizons) == ([6, 12], [8])
+    assert (config.exploration_noises, config.exploration_ramps) == ([0.1, 0.2], [0, 0])
+
+
+def test_derived_settings():
+    config = configs.load("default", {})
+    assert config.cell_class == "planet.models.rssm:RSSM"
+    assert config.network_module == "planet.networks.conv_ha"
+    assert "cell_class" not in configs.PARAMETERS
+
+
+def test_settings_cannot_be_added():
+    with pytest.raises(AttributeError):
+        configs.load("default", {}).cem_amont = 3
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"cem_amont": 3},
+            "unknown parameter 'cem_amont' in --params; did you mean 'cem_amount'?",
+        ),
+        (
+            {"planner_horizn": 3},
+            "unknown parameter 'planner_horizn' in --params; "
+            "did you mean 'planner_horizon'?",
+        ),
+        (
+            {"tasks": ["cheetah_walk"]},
+            "unknown task 'cheetah_walk' in --params; did you mean 'cheetah_run'?",
+        ),
+        (
+            {"model": "RSM"},
+            "unknown model 'RSM' in --params; did you mean 'rssm'?",
+        ),
+        (
+            {"gradient_heads": ["image", "rewards"]},
+            "unknown head 'rewards' in --params; did you mean 'reward'?",
+        ),
+        (
+            {"data_loader": "cash"},
+            "unknown data loader 'cash' in --params; did you mean 'cache'?",
+        ),
+        (
+            {"isolate_envs": "processes"},
+            "unknown isolate_envs 'processes' in --params; did you mean 'process'?",
+        ),
+        (
+            {"action_repeats": {"cupcatch": 3}},
+            "unknown task 'cupcatch' in --params; did you mean 'cup_catch'?",
+        ),
+        (
+            {"cem_amount": 1.5},
+            "cem_amount in --params must be a whole number of at least 1, not 1.5",
+        ),
+        (
+            {"mean_only": "yes"},
+            "mean_only in --params must be true or false, not 'yes'",
+        ),
+        (
+            {"batch_shape": [8]},
+            "batch_shape in --params must be a list of 2 values, not [8]",
+        ),
+        (
+            {"seed": -1},
+            "seed in --params must be a whole number from 0 to 4294967295, or null, "
+            "not -1",
+        ),
+        (
+            {"overshooting": 50},
+            "overshooting must be at most 49 (the steps of batch_shape less 1), not 50",
+        ),
+        (
+            {"cem_topk": 1001},
+            "cem_topk must be at most 1000 (cem_amount), not 1001",
+        ),
+        (
+            {"collect_horizons": [6, 12, 24], "exploration_noises": [0.1, 0.2]},
+            "exploration_noises must be one value, or as many as the 3 of "
+            "collect_horizons, not 2",
+        ),
+    ],
+)
+def test_messages(params, message):
+    with pytest.raises(configs.ParameterError) as error:
+        configs.load("default", params, source="--params")
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"cem_amount": True},
+        {"cem_amount": 0},
+        {"cem_amount": 10**400},
+        {"cem_iterations": -1},
+        {"cem_amount": None},
+        {"free_nats": float("nan")},
+        {"free_nats": float("inf")},
+        {"free_nats": "3"},
+        {"learning_rate": 0},
+        {"image_bits": 9},
+        {"discount": 1.01},
+        {"batch_shape": [0, 50]},
+        {"batch_shape": 8},
+        {"tasks": []},
+        {"tasks": ["cup_catch", "cup_catch"]},
+        {"tasks": ["all", "cup_catch"]},
+        {"tasks": 3},
+        {"tasks": {"cup_catch": 1}},
+        {"gradient_heads": []},
+        {"gradient_heads": ["touch"]},
+        {"action_repeat": 1001},
+        {"action_repeats": ["cup_catch"]},
+        {"action_repeats": {"cup_catch": 0}},
+        {"model": ["rssm"]},
+        {"model": "two\nlines" * 99},
+        {3: 4},
+        {None: 4},
+        {("a", "b"): 4},
+    ],
+)
+def test_refused(params):
+    with pytest.raises(configs.ParameterError) as error:
+        configs.load("default", params)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 200
+
+
+def test_unknown_config():
+    with pytest.raises(configs.ParameterError) as error:
+        configs.load("newph", {}, source="--params")
+    assert str(error.value) == "unknown config 'newph'; did you mean 'newhp'?"
+
+
+def test_diagnostics_of_the_tasks_are_heads():
+    config = configs.load(
+        "default", {"tasks": ["finger_spin"], "gradient_heads": ["image", "touch"]}
+    )
+    assert config.gradient_heads == ["image", "touch"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "3",
+        "{a: ]",
+        "{a: 1, a: 2}",
+        "{a: !!int x}",
+        "a: 2001-99-99",
+        "!!python/object/apply:os.system [false]",
+        "[" * 10_000,
+        "--- a\n--- b",
+    ],
+)
+def test_refused_texts(text):
+    with pytest.raises(configs.ParameterError, match=r"^--params ") as error:
+        configs.parse(text, "--params")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@given(st.text() | st.text(alphabet="{}[]:,-?!&*|>'\"%@#\n ab1", max_size=30))
+def test_any_text_gives_a_mapping_or_a_line(text):
+    try:
+        result = configs.parse(text, "--params")
+    except configs.ParameterError as error:
+        result = error
+    assert isinstance(result, dict) or len(str(result).splitlines()) == 1
+
+
+def test_texts_are_yaml_1_2():
+    values = configs.parse("{a: 1e-3, b: no, c: 0o10, d: True, e: null}", "--params")
+    assert values == {"a": 1e-3, "b": "no", "c": 8, "d": True, "e": None}
+    assert configs.parse("", "--params") == {}
+
+
+@pytest.mark.parametrize("name", configs.CONFIGS)
+def test_save_and_read(name, tmp_path):
+    params = {"tasks": "all", "seed": 3, "action_repeats": {"cup_catch": 5}}
+    config = configs.load(name, params, logdir="elsewhere")
+    configs.save(config, tmp_path / "config.yaml")
+    restored = configs.read(tmp_path / "config.yaml")
+    assert configs.differences(config, restored) == []
+    assert restored.config_name == name
+    assert restored.logdir == str(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_saved_file_is_plain_and_complete(tmp_path):
+    configs.save(configs.load("newhp", {"seed": 3}), tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    assert "!" not in text
+    values = yaml.YAML(typ="safe", pure=True).load(text)
+    assert set(values) == {"config_name", *configs.PARAMETERS}
+    assert (values["seed"], values["free_nats"], values["overshooting"]) == (3, 3.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("config_name: newhp\ncem_amont: 3\n", "unknown parameter 'cem_amont' in "),
+        ("config_name: nope\n", "unknown config 'nope'"),
+        ("free_nats: 3\n", "unknown config None"),
+        ("{", "config.yaml cannot be read as YAML"),
+        ("\udcff", "config.yaml is not a text file"),
+        ("config_name: newhp\ncell_class: os:system\n", "unknown parameter"),
+        ("!!python/object/apply:os.system [false]", "config.yaml cannot be read"),
+    ],
+)
+def test_damaged_file(text, message, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(configs.ParameterError, match=message):
+        configs.read(path)
+
+
+def test_imports_no_tensorflow(run_python):
+    result = run_python(
+        "-c",
+        "import sys; from planet.scripts import configs; configs.load('debug', {});"
+        "sys.exit('tensorflow' in sys.modules)",
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,134 @@
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planet.tools import episode_files
+
+
+def make_episode(length=4, seed=0):
+    random = np.random.default_rng(seed)
+    return {
+        "image": random.integers(0, 255, (length, 8, 8, 3), np.uint8),
+        "action": random.uniform(-1, 1, (length, 2)).astype(np.float32),
+        "reward": random.uniform(0, 1, length).astype(np.float32),
+    }
+
+
+def assert_equal_episodes(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], strict=True)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    path = episode_files.write(tmp_path_factory.mktemp("episodes"), make_episode())
+    return path.read_bytes()
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = episode_files.write(tmp_path / "a" / "b", make_episode())
+    assert path.parent == tmp_path / "a" / "b"
+    assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{32}\.npz", path.name)
+    assert_equal_episodes(episode_files.read(path), make_episode())
+
+
+def test_scan_lists_episodes_in_the_order_of_time(tmp_path):
+    names = ["20260102T000000-b.npz", "20250102T000000-c.npz", "20260102T000001-a.npz"]
+    for name in [*names, "20260102T000000-d.tmp"]:
+        (tmp_path / name).touch()
+    found = [path.name for path in episode_files.scan(tmp_path)]
+    assert found == [names[1], names[0], names[2]]
+
+
+def test_scan_of_a_missing_folder_finds_nothing(tmp_path):
+    assert episode_files.scan(tmp_path / "missing") == []
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match="Object arrays"):
+        episode_files.write(tmp_path, {"reward": np.array([object()])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_writer_leaves_complete_episodes_only(tmp_path):
+    program = (
+        "import sys\n"
+        "from planet.tools import episode_files\n"
+        "from tests.tools.test_episode_files import make_episode\n"
+        "episode = make_episode(20000)\n"
+        "while True: episode_files.write(sys.argv[1], episode)\n"
+    )
+    for attempt in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", program, tmp_path])
+        while len(episode_files.scan(tmp_path)) <= attempt:
+            time.sleep(0.01)
+        time.sleep(0.02 * attempt)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    assert list(tmp_path.glob("*.tmp"))  # A writer was killed while it wrote.
+    for path in episode_files.scan(tmp_path):
+        assert len(episode_files.read(path)["image"]) == 20000
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=50, deadline=None)
+def test_a_torn_file_is_recognized(tmp_path_factory, content, share):
+    path = tmp_path_factory.getbasetemp() / "torn.npz"
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(episode_files.TornEpisode) as caught:
+        episode_files.read(path)
+    assert caught.value.path == path
+    assert str(path) in str(caught.value)
+    assert caught.value.reason in str(caught.value)
+
+
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_byte_is_harmless_or_recognized(
+    tmp_path_factory, content, place, mask
+):
+    damaged = bytearray(content)
+    damaged[int(place * len(content))] ^= mask
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    path.write_bytes(damaged)
+    try:
+        episode = episode_files.read(path)
+    except episode_files.TornEpisode:
+        return
+    assert_equal_episodes(episode, make_episode())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"reward": np.zeros(3)}, "lengths differ: .*'reward': 3"),
+        ({"reward": np.zeros(())}, "unsized"),
+        ({"reward": np.array([{}] * 4)}, "allow_pickle=False"),
+    ],
+)
+def test_files_that_hold_something_else_are_refused(tmp_path, change, reason):
+    np.savez(tmp_path / "other.npz", **{**make_episode(), **change})
+    with pytest.raises(episode_files.TornEpisode, match=reason):
+        episode_files.read(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("name", episode_files.REQUIRED)
+def test_no_array_may_be_missing(tmp_path, name):
+    episode = make_episode()
+    del episode[name]
+    np.savez(tmp_path / "other.npz", **episode)
+    with pytest.raises(episode_files.TornEpisode, match=name):
+        episode_files.read(tmp_path / "other.npz")
+
+
+def test_a_missing_file_is_not_a_torn_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        episode_files.read(tmp_path / "missing.npz")
