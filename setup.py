@@ -25,7 +25,7 @@ setuptools.setup(
         "dm_control>=1.0.50,<1.1",  # Tasks.
         "mujoco>=3.17,<4",  # dm_control breaks with 4.0, though it would accept it.
         "gymnasium>=1.4,<1.5",  # The interface of environments.
-        "shimmy>=2.0.1,<3",  # dm_control as gymnasium environments.
+        "shimmy[dm-control]>=2.0.1,<3",  # dm_control as gymnasium environments.
         "numpy>=2.1,<3",
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
@@ -35,7 +35,7 @@ setuptools.setup(
     extras_require={
         "test": [
             "hypothesis>=6.150,<7",
-            "import-linter>=2.16,<3",  # Who may import whom.
+            "import-linter>=2.15,<3",  # Who may import whom.
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.

@@ -6,7 +6,7 @@ renders one frame and prints the name of the renderer, or ends with one line tha
 why it cannot.
 
 TensorFlow and a software renderer cannot share a process: both bring an LLVM of their
-own, and the first frame is a segmentation fault that no `except` catches.
+own, and the second to come is a segmentation fault that no `except` catches.
 """
 
 import functools
@@ -42,7 +42,7 @@ def renderer() -> str:
     command = [sys.executable, "-m", "planet.control.opengl"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        reason = result.stderr.strip().removeprefix(_ERROR)
+        reason = result.stderr.rpartition(_ERROR)[2].strip()
         raise OpenGLError(reason or f"rendering ends with code {result.returncode}")
     return result.stdout.strip()
 
@@ -69,7 +69,7 @@ def require_isolation(isolate_envs: str) -> None:
 
 
 def require_safe_process() -> None:
-    """Checks that this process may render a frame.
+    """Checks that this process may initialize OpenGL.
 
     Raises:
         OpenGLError: It has loaded TensorFlow, and rendering is done in software.

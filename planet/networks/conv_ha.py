@@ -93,11 +93,13 @@ class FromPoint(keras.layers.Layer):
         self._filters, self._size = filters, size
 
     def build(self, input_shape) -> None:
+        """Creates the weights for inputs [N, I]."""
         shape = (self._size, self._size, self._filters, input_shape[-1])
         self.kernel = self.add_weight(shape, "glorot_uniform", name="kernel")
         self.bias = self.add_weight((self._filters,), "zeros", name="bias")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images [N, size, size, filters] from inputs [N, I]."""
         matrix = tf.reshape(self.kernel, [-1, inputs.shape[-1]])
         output = tf.matmul(inputs, matrix, transpose_b=True)
         shape = [-1, self._size, self._size, self._filters]

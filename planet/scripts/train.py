@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             opengl.require_isolation(config.isolate_envs)
     except (configs.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Errors only.
+    # TensorFlow would call it an error that a machine has no GPU.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with running.Experiment(
             args.logdir,

@@ -1,8 +1,9 @@
 """Episodes on disk: one compressed npz file each, complete or not there at all.
 
-An episode is a dict of arrays that share their first dimension, time: `image`, `action`,
-`reward` and whatever else the environment shows. Entry 0 holds the reset observation with zero action and zero reward; after that, the action at t
-leads to the observation and reward at t.
+An episode is a dict of arrays that share their first dimension, time: `image`,
+`action`, `reward` and whatever else was observed. Entry 0 holds the reset observation
+with zero action and zero reward; after that, the action at t leads to the observation
+and reward at t.
 """
 
 import datetime
@@ -71,7 +72,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             episode = {name: arrays[name] for name in arrays.files}
-        lengths = {name: len(episode[name]) for name in {*REQUIRED, *episode}}
+        lengths = {name: len(episode[name]) for name in (*REQUIRED, *episode)}
     except Exception as error:  # A damaged archive can fail in a dozen ways.
         raise TornEpisode(path, f"{type(error).__name__}: {error}") from error
     if len(set(lengths.values())) > 1:

@@ -100,9 +100,7 @@ def make_writers(
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             events = event_file_writer.EventFileWriter(folder)
             events.add_event(
-                event_pb2.Event(
-                    wall_time=time.time(), step=step + 1, session_log=start
-                )
+                event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=start)
             )
             events.close()
         writers[phase] = tf.summary.create_file_writer(folder)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
@@ -37,8 +38,9 @@ def train(
     Yields:
       The score of each test phase: the mean return of its episodes.
     """
-    folders = {phase: pathlib.Path(logdir) / f"{phase}_episodes" for phase in PHASES}
-    start = int(np.random.SeedSequence(config.seed).generate_state(1)[0])
+    logdir = pathlib.Path(logdir)
+    folders = {phase: logdir / f"{phase}_episodes" for phase in PHASES}
+    start = first_seed(config.seed, logdir)
     keras.utils.set_random_seed(start)
     seeds = noise.Seeds(start)
     with contextlib.ExitStack() as stack:
@@ -51,7 +53,7 @@ def train(
         collect_seed_episodes(config, tasks, envs, folders, start)
         data_spec = make_data_spec(envs[tasks[0].name])
         model = define_model.define_model(config, data_spec)
-        trainer = Trainer(pathlib.Path(logdir), config, model, seeds)
+        trainer = Trainer(logdir, config, model, seeds)
         if trainer.restore():
             print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
         datasets = {
@@ -65,6 +67,18 @@ def train(
             simulations.test,
             lambda phase: len(episode_files.scan(folders[phase])),
         )
+
+
+def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
+    """A seed for the run in that folder: of its own, but the same each time.
+
+    Args:
+      seed: what the user asked for; None for an arbitrary one.
+      logdir: folder of the run, whose name tells the runs of an experiment apart.
+    """
+    run = zlib.crc32(logdir.name.encode())
+    entropy = None if seed is None else [seed, run]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def collect_seed_episodes(
@@ -180,8 +194,8 @@ class Simulations:
         returns = []
         for horizon, stddev, ramp in zip(
             config.collect_horizons,
-            _spread(config.exploration_noises, len(config.collect_horizons)),
-            _spread(config.exploration_ramps, len(config.collect_horizons)),
+            config.exploration_noises,
+            config.exploration_ramps,
             strict=True,
         ):
             exploration = stddev * schedule.linear(trained, ramp)
@@ -207,7 +221,7 @@ class Simulations:
         returns = simulate.simulate(agent, envs, self._seeds.next, exploration, folder)
         return returns.tolist()
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def _agent(self, horizon, num_envs, action_size) -> mpc_agent.MPCAgent:
         """The agent for batches of that kind; made once, for it compiles its graph."""
         config, model = self._config, self._model
@@ -234,8 +248,3 @@ class Simulations:
 def _make_batch(task, config, amount) -> BatchEnv:
     """Starts environments of a task."""
     return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])
-
-
-def _spread(values: Sequence[float], amount: int) -> Sequence[float]:
-    """A single value as often as there are others."""
-    return list(values) * amount if len(values) == 1 else values

@@ -17,7 +17,12 @@ def dm_control(domain: str, task: str, size: tuple[int, int]) -> gymnasium.Env:
 
     Returns:
         An environment whose observations are dicts without an image.
+
+    Raises:
+        OpenGLError: Rendering would crash this process, as would already the import
+            of dm_control, which initializes OpenGL.
     """
+    opengl.require_safe_process()
     opengl.select_backend()
     from dm_control import suite
     from shimmy import DmControlCompatibilityV0

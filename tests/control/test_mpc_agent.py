@@ -1,0 +1,140 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet.control import mpc_agent, planning
+from planet.tools import noise
+
+
+class BrightnessCell:
+    """A cell that remembers the brightness it saw and the action that followed."""
+
+    def zero_state(self, batch):
+        return {"seen": tf.zeros([batch, 1]), "action": tf.zeros([batch, 1])}
+
+    def transition(self, prev_state, prev_action):
+        return {"seen": prev_state["seen"], "action": prev_action}
+
+    def posterior(self, prev_state, prev_action, embedded):
+        return {"seen": embedded, "action": prev_action}
+
+
+def encode(images):
+    """Brightness [B, 1] in [-0.5, 0.5] of images."""
+    return tf.reduce_mean(images, [1, 2, 3])[:, None]
+
+
+def reward(state):
+    """The best action is twice the brightness."""
+    return -((state["action"] - 2 * state["seen"]) ** 2)[..., 0]
+
+
+def make_agent(num_envs=1, **kwargs):
+    planner = functools.partial(
+        planning.cross_entropy_method, amount=200, topk=20, iterations=5
+    )
+    return mpc_agent.MPCAgent(
+        BrightnessCell(), encode, reward, planner, 3, num_envs, 1, 8, **kwargs
+    )
+
+
+def observe(*levels):
+    images = [np.full((64, 64, 3), level, np.uint8) for level in levels]
+    return {"image": np.stack(images)}
+
+
+def test_acts_on_what_each_environment_shows():
+    agent = make_agent(3)
+    actions = agent.act(observe(0, 128, 230), 0.0, [0, 1])
+    assert actions.shape == (3, 1)
+    assert actions.dtype == np.float32
+    assert actions[:, 0] == pytest.approx([-1.0, 0.0, 0.8], abs=0.06)
+
+
+def test_exploration_adds_noise_of_that_scale_within_the_bounds():
+    agent = make_agent(500)
+    still = agent.act(observe(*[128] * 500), 0.0, [0, 1])
+    agent.reset()
+    noisy = agent.act(observe(*[128] * 500), 0.3, [0, 1])
+    assert (noisy - still).std() == pytest.approx(0.3, abs=0.03)
+    agent.reset()
+    wild = agent.act(observe(*[128] * 500), 5.0, [0, 1])
+    assert np.abs(wild).max() == 1.0
+
+
+def test_remembers_its_last_action_until_reset():
+    agent = make_agent()
+    action = agent.act(observe(230), 0.0, [0, 1])
+    agent.act(observe(0), 0.0, [0, 2])
+    assert agent._memory["state"]["action"].numpy() == pytest.approx(action)
+    agent.reset()
+    agent.act(observe(0), 0.0, [0, 3])
+    assert agent._memory["state"]["action"].numpy() == 0.0
+
+
+def test_same_seed_same_action():
+    first, second = make_agent(), make_agent()
+    for step in range(3):
+        observation = observe(50 * step)
+        actions = [x.act(observation, 0.3, [7, step]) for x in (first, second)]
+        assert actions[0] == pytest.approx(actions[1])
+
+
+def test_traces_once():
+    agent = make_agent(2, warm_start=True)
+    for step in range(4):
+        agent.act(observe(step, 2 * step), 0.1 * step, [0, step])
+        agent.reset() if step == 2 else None
+    assert agent._compiled.experimental_get_tracing_count() == 1
+
+
+def test_warm_start_begins_with_the_shifted_plan():
+    starts = []
+
+    def planner(cell, objective_fn, state, action_shape, horizon, warm_start):
+        starts.append(warm_start)
+        mean = tf.reshape(tf.range(3.0), [1, 3, 1]) + warm_start
+        return planning.Plan(mean[:, 0], mean, mean, mean)
+
+    agent = mpc_agent.MPCAgent(
+        BrightnessCell(), encode, reward, planner, 3, 1, 1, 8, warm_start=True
+    )
+    agent._compiled = agent._decide
+    for _ in range(2):
+        agent.act(observe(128), 0.0, [0, 1])
+    assert starts[0].numpy().ravel().tolist() == [0, 0, 0]
+    assert starts[1].numpy().ravel().tolist() == [1, 2, 0]
+    agent.reset()
+    agent.act(observe(128), 0.0, [0, 1])
+    assert starts[2].numpy().ravel().tolist() == [0, 0, 0]
+
+
+def test_warm_start_keeps_the_plan_when_the_world_does():
+    settings = {"amount": 40, "topk": 5, "iterations": 1}
+    errors = {}
+    for warm_start in (False, True):
+        agent = mpc_agent.MPCAgent(
+            BrightnessCell(),
+            encode,
+            reward,
+            functools.partial(planning.cross_entropy_method, **settings),
+            horizon=3,
+            num_envs=50,
+            action_size=1,
+            image_bits=8,
+            warm_start=warm_start,
+        )
+        for step in range(6):
+            actions = agent.act(observe(*[230] * 50), 0.0, [0, step])
+        errors[warm_start] = np.abs(actions - 0.8).mean()
+    assert errors[True] < errors[False]
+
+
+def test_noise_outside_of_the_seed_does_not_matter():
+    agent = make_agent()
+    first = agent.act(observe(90), 0.3, [1, 1])
+    noise.normal([10])
+    agent.reset()
+    assert agent.act(observe(90), 0.3, [1, 1]) == pytest.approx(first)

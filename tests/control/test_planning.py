@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet.control import planning
+from planet.tools import noise
+
+
+class PointCell:
+    """A cell whose state is where it wants the last action to be, and that action."""
+
+    def transition(self, prev_state, prev_action):
+        return {"target": prev_state["target"], "action": prev_action}
+
+
+def closeness(state):
+    """Rewards [N, H]: 0 for the target, less for anything else."""
+    return -tf.reduce_sum((state["action"] - state["target"]) ** 2, -1)
+
+
+def plan_for(targets, horizon=5, seed=(0, 0), **kwargs):
+    """Plans for environments with the given targets [B, A]."""
+    targets = tf.constant(targets, tf.float32)
+    state = {"target": targets, "action": tf.zeros_like(targets)}
+    size = targets.shape[1]
+    with noise.stream(tf.constant(seed)):
+        return planning.cross_entropy_method(
+            PointCell(), closeness, state, (size,), horizon, **kwargs
+        )
+
+
+@pytest.mark.parametrize("size", [1, 6])
+@pytest.mark.parametrize("horizon", [1, 5, 12])
+def test_finds_the_optimum_of_a_quadratic(horizon, size):
+    target = np.linspace(-0.8, 0.7, size)
+    plan = plan_for([target], horizon, iterations=20)  # Up to 72 numbers to find.
+    assert plan.mean.shape == (1, horizon, size)
+    assert plan.action[0].numpy() == pytest.approx(target, abs=0.05)
+    assert plan.mean[0, 0].numpy() == pytest.approx(target, abs=0.05)
+
+
+def test_finds_an_optimum_at_every_step():
+    plan = plan_for([[0.4, -0.6]], 12, iterations=20)
+    assert plan.mean[0].numpy() == pytest.approx(
+        np.tile([0.4, -0.6], (12, 1)), abs=0.05
+    )
+
+
+def test_plans_for_each_environment_from_its_own_state():
+    targets = [[-0.7, 0.3], [0.0, 0.9], [0.6, -0.4]]
+    together = plan_for(targets)
+    assert together.action.numpy() == pytest.approx(np.array(targets), abs=0.05)
+    for index, target in enumerate(targets):
+        alone = plan_for([target])
+        assert together.mean[index].numpy() == pytest.approx(
+            alone.mean[0].numpy(), abs=0.05
+        )
+
+
+def test_optimum_beyond_the_bounds_is_clipped():
+    plan = plan_for([[2.0]])
+    assert plan.action.numpy() == pytest.approx(1.0, abs=0.01)
+    assert np.abs(plan.mean).max() <= 1.0
+
+
+def test_returns_of_all_candidates_rise():
+    plan = plan_for([[0.5], [-0.5]], amount=50, topk=5, iterations=4)
+    assert plan.returns.shape == (4, 2, 50)
+    means = plan.returns.numpy().mean(-1)
+    assert (means[-1] > means[0]).all()
+
+
+@pytest.mark.parametrize("warm_start", [None, 0.25])
+def test_without_iterations_the_plan_is_the_initial_mean(warm_start):
+    initial = None if warm_start is None else tf.fill([1, 5, 2], warm_start)
+    plan = plan_for([[0.5, 0.5]], iterations=0, warm_start=initial)
+    assert plan.mean.numpy() == pytest.approx(warm_start or 0.0)
+    assert plan.returns.shape == (0, 1, 1000)
+
+
+def test_warm_start_needs_fewer_iterations():
+    target, few = [[0.85, -0.85]], {"amount": 100, "topk": 10, "iterations": 1}
+    cold = plan_for(target, **few)
+    warm = plan_for(target, warm_start=tf.fill([1, 5, 1], 0.0) + target, **few)
+    cold_error = np.abs(cold.mean - target).mean()
+    assert np.abs(warm.mean - target).mean() < 0.5 * cold_error
+
+
+def test_same_seed_same_plan_in_graph_and_eager():
+    settings = {"amount": 100, "topk": 10, "iterations": 3}
+    eager = plan_for([[0.5]], **settings)
+    graph = tf.function(lambda: plan_for([[0.5]], **settings))()
+    other = plan_for([[0.5]], seed=(0, 1), **settings)
+    assert graph.mean.numpy() == pytest.approx(eager.mean.numpy(), abs=1e-6)
+    assert np.abs(other.mean - eager.mean).max() > 1e-4
+
+
+def test_iterations_draw_different_noise():
+    plan = plan_for([[0.0]], amount=10, topk=10, iterations=2)
+    assert np.abs(plan.returns[0] - plan.returns[1]).max() > 1e-3
+
+
+def test_discounted_return():
+    rewards = tf.constant([[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]])
+    actual = planning.discounted_return(rewards, 0.5).numpy()
+    assert actual == pytest.approx([1 + 1 + 0.75, 0.25])
+
+
+def test_shift_drops_the_first_step_and_ends_neutrally():
+    plan = tf.reshape(tf.range(6.0), [1, 3, 2])
+    assert planning.shift(plan).numpy().tolist() == [[[2, 3], [4, 5], [0, 0]]]

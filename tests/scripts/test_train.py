@@ -1,0 +1,225 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from planet.control import opengl
+from planet.scripts import configs, tasks
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+TINY = "tasks: [dummy], dumbnet: true, action_repeat: 100"
+
+
+@pytest.fixture
+def run_train(run_python, tmp_path):
+    """Runs the command; its temporary folders, if any, are in tmp_path/tmp."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+
+    def run(*arguments):
+        command = ("-m", "planet.scripts.train", *arguments)
+        return run_python(*command, TMPDIR=str(temporary))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--params", "{cem_amont: 3}"),
+            "unknown parameter 'cem_amont' in --params; did you mean 'cem_amount'?",
+        ),
+        (
+            ("--params", "{tasks: [nope]}"),
+            "unknown task 'nope' in --params; did you mean '",
+        ),
+        (
+            ("--params", "{model: rsm}"),
+            "unknown model 'rsm' in --params; did you mean 'rssm'?",
+        ),
+        (
+            ("--config", "newph"),
+            "unknown config 'newph'; did you mean 'newhp'?",
+        ),
+        (
+            ("--params", "{cem_amount: many}"),
+            "cem_amount in --params must be a whole number of at least 1, not 'many'",
+        ),
+        (
+            ("--params", "{batch_shape: [8]}"),
+            "batch_shape in --params must be a list of 2 values, not [8]",
+        ),
+        (
+            ("--params", "[tasks]"),
+            "--params must be a mapping of parameters, not ['tasks']",
+        ),
+        (
+            ("--params", "{tasks: ["),
+            "--params cannot be read as YAML: ",
+        ),
+        (
+            ("--params", "{cem_amount: 1,\n cem_amount: 2}"),
+            "--params cannot be read as YAML: found duplicate key ",
+        ),
+        (
+            ("--params",),
+            "argument --params: expected one argument",
+        ),
+        (
+            ("--num_runs", "0"),
+            "argument --num_runs: must be a whole number from 1 to 99999, not '0'",
+        ),
+        (
+            ("--num_runs", "2.5"),
+            "argument --num_runs: must be a whole number from 1 to 99999, not '2.5'",
+        ),
+        (
+            ("--ping_every", "nan"),
+            "argument --ping_every: must be a number from 0 to 86400, not 'nan'",
+        ),
+        (
+            ("--resume_runs", "maybe"),
+            "argument --resume_runs: must be True or False, not 'maybe'",
+        ),
+        (("--parms", "{}"), "unrecognized arguments: --parms {}"),
+        (("{}",), "unrecognized arguments: {}"),
+        (("--logdir", ""), "argument --logdir: '' is not a folder"),
+        (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
+        (("--logdir", "setup.py/a"), "argument --logdir: 'setup.py/a' is not a folder"),
+        (("--logdir", "a" * 300), "argument --logdir: [Errno 36] File name too long"),
+    ],
+)
+def test_bad_input(arguments, message, run_train, tmp_path):
+    if "--logdir" not in arguments:
+        arguments = ("--logdir", tmp_path / "logdir", *arguments)
+    result = run_train(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"planet.scripts.train: error: {message}")
+    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
+
+
+def test_bad_input_without_logdir(run_train, tmp_path):
+    assert run_train("--params", "{tasks: [nope]}").returncode == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
+
+
+@pytest.mark.skipif(not opengl.is_software(), reason="OpenGL uses hardware here")
+@pytest.mark.parametrize("isolation", ["none", "thread"])
+def test_software_rendering_beside_tensorflow_is_refused(
+    isolation, run_train, tmp_path
+):
+    params = f"{{isolate_envs: {isolation}, tasks: [cartpole_balance]}}"
+    result = run_train("--logdir", tmp_path / "logdir", "--params", params)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "isolate_envs: process" in line
+    assert not (tmp_path / "logdir").exists()
+
+
+def test_help(run_train):
+    result = run_train("--help")
+    assert result.returncode == 0
+    flags = ("logdir", "config", "params", "num_runs", "resume_runs", "ping_every")
+    for flag in flags:
+        assert f"--{flag}" in result.stdout
+    for name in (*configs.CONFIGS, *tasks.names(), *configs.PARAMETERS):
+        assert name in result.stdout
+    for parameter in configs.PARAMETERS.values():
+        assert parameter.alias is None or parameter.alias in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_imports_no_tensorflow(run_python):
+    program = (
+        "import sys; from planet.scripts import train\n"
+        "try: train.main(['--help'])\n"
+        "except SystemExit: sys.exit('tensorflow' in sys.modules)"
+    )
+    result = run_python("-c", program)
+    assert result.returncode == 0, result.stderr
+
+
+def interrupt(command, marker, tmp_path):
+    """Presses Ctrl-C at the first line that starts with a text.
+
+    Returns:
+        The exit code and the lines from there on.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "planet.scripts.train", *command],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        lines = iter(process.stdout.readline, "")
+        next(line for line in lines if line.startswith(marker))
+        os.killpg(process.pid, signal.SIGINT)  # To its workers as well.
+        rest = list(lines)
+        return process.wait(60), rest
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
+    logdir = tmp_path / "a" / "logdir"
+    command = ["--logdir", logdir, "--config", "debug", "--params"]
+    params = f"{{{TINY}, max_steps: 40}}"
+    code, lines = interrupt([*command, params], "Phase test", tmp_path)
+    assert code == 130
+    assert lines[-1] == "Interrupted; the same command continues.\n"
+    assert "Traceback" not in "".join(lines)
+    names = {path.name for path in (logdir / "00001").iterdir()}
+    assert {"config.yaml", "train_episodes", "test_episodes"} <= names
+    assert not names & {"DONE", "FAIL"}
+
+    result = run_train(*command, f"{{{TINY}, max_steps: 500, free_nats: 7}}")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Continue run {logdir}/00001"
+    message = "Keep the run's own settings; given otherwise: free_nats, max_steps"
+    assert lines[1] == message
+    assert lines[-1] == f"Finished run {logdir}/00001"
+    config = configs.read(logdir / "00001" / "config.yaml")
+    assert (config.config_name, config.max_steps) == ("debug", 40)
+    assert config.logdir == str(logdir / "00001")
+
+    result = run_train(*command, params)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"Skip {logdir}/00001: finished\n"
+
+
+def test_interrupted_temporary_run_leaves_nothing(tmp_path):
+    command = ("--config", "debug", "--params", f"{{{TINY}}}")
+    code, lines = interrupt(command, "Recorded", tmp_path)
+    assert code == 130
+    assert lines[-1] == "Interrupted.\n"
+    assert lines[-3].startswith("Removed the temporary folder ")
+    assert list(tmp_path.glob("planet-*")) == []
+
+
+def test_failed_run(run_train, tmp_path):
+    (tmp_path / "00001").mkdir()
+    (tmp_path / "00001" / "config.yaml").write_text("{")
+    result = run_train("--logdir", tmp_path, "--params", f"{{{TINY}}}")
+    assert result.returncode == 1
+    assert "config.yaml cannot be read as YAML" in result.stderr
+    assert "ParameterError" in (tmp_path / "00001" / "FAIL").read_text()
+
+
+def test_folder_that_cannot_be_created(run_train, tmp_path):
+    (tmp_path / "00001").touch()
+    result = run_train("--logdir", tmp_path, "--params", f"{{{TINY}}}")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("planet.scripts.train: error: [Errno 17] File exists: ")

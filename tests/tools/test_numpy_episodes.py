@@ -1,0 +1,148 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet.tools import episode_files, numpy_episodes
+
+SPEC = {"image": (4, 4, 1), "action": (2,), "reward": (), "position": (3,)}
+
+
+def make_episode(number, steps):
+    """Every entry says which episode and which step it belongs to."""
+    index = np.arange(steps, dtype=np.float32)
+    return {
+        "image": np.full((steps, 4, 4, 1), number, np.uint8),
+        "action": np.stack([index, index], 1),
+        "reward": index + 100 * number,
+        "position": np.ones((steps, 3), np.float32),
+    }
+
+
+def add(folder, number, steps=12):
+    """Stores an episode under a time that follows its number."""
+    path = episode_files.write(folder, make_episode(number, steps))
+    return path.rename(folder / f"2026010{number}T000000-{path.name}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(4):
+        add(tmp_path, number)
+    return tmp_path
+
+
+def batches(folder, amount, loader="scan", batch_shape=(3, 5), **kwargs):
+    dataset = numpy_episodes.make_dataset(
+        folder, loader, SPEC, batch_shape, lambda x: tf.cast(x, tf.float32), **kwargs
+    )
+    return list(itertools.islice(dataset.as_numpy_iterator(), amount))
+
+
+@pytest.mark.parametrize("loader", ["scan", "recent", "cache", "reload"])
+def test_chunks_are_cut_from_one_episode_each(folder, loader):
+    for batch in batches(folder, 20, loader, seed=1):
+        assert batch["image"].shape == (3, 5, 4, 4, 1)
+        assert batch["image"].dtype == np.float32
+        assert batch["length"].tolist() == [5, 5, 5]
+        number = batch["image"][:, 0, 0, 0, 0]
+        assert (batch["image"] == number[:, None, None, None, None]).all()
+        assert (np.diff(batch["reward"], axis=1) == 1).all()
+        start = batch["action"][:, 0, 0]
+        assert (batch["reward"][:, 0] == start + 100 * number).all()
+
+
+def test_all_episodes_and_offsets_are_seen(folder):
+    rewards = np.concatenate([x["reward"] for x in batches(folder, 200, seed=1)])
+    starts = rewards[:, 0]
+    assert set(starts // 100) == {0, 1, 2, 3}
+    assert set(starts % 100) == set(range(8))
+
+
+def test_short_episodes_are_filled_up(tmp_path):
+    add(tmp_path, 1, 3)
+    (batch,) = batches(tmp_path, 1)
+    assert batch["length"].tolist() == [3, 3, 3]
+    assert batch["reward"][0].tolist() == [100, 101, 102, 0, 0]
+
+
+def test_same_seed_same_order(folder):
+    first, again = (batches(folder, 5, seed=7) for _ in range(2))
+    other = batches(folder, 5, seed=8)
+    rewards = [[x["reward"].tolist() for x in run] for run in (first, again, other)]
+    assert rewards[0] == rewards[1] != rewards[2]
+
+
+def test_new_episodes_make_up_half_of_the_next_scan(folder):
+    files = numpy_episodes.Folder(folder, 100)
+    order = numpy_episodes.scan(files, 10, random.Random(0))
+    first = list(itertools.islice(order, 10))
+    assert set(first) == set(files.names())
+    new = add(folder, 9)
+    second = list(itertools.islice(order, 10))
+    assert second.count(new) == 5
+    third = list(itertools.islice(order, 10))
+    assert third.count(new) in (2, 3)
+
+
+def test_uniform_order_takes_all_alike(folder):
+    files = numpy_episodes.Folder(folder, 100)
+    order = numpy_episodes.uniform(files, 8, random.Random(0))
+    seen = list(itertools.islice(order, 40))
+    assert {seen.count(name) for name in files.names()} == {10}
+
+
+def test_only_the_newest_episodes_count_and_stay_in_memory(folder):
+    files = numpy_episodes.Folder(folder, 2)
+    assert files.names() == episode_files.scan(folder)[-2:]
+    for name in files.names():
+        files.read(name)
+    new = add(folder, 9)
+    assert files.names()[-1] == new
+    assert set(files._cache) == {files.names()[0]}
+
+
+def test_torn_file_is_named_once_and_skipped(folder, capsys):
+    torn = folder / "20990101T000000-0.npz"
+    torn.write_bytes(b"PK\x03\x04 torn")
+    seen = batches(folder, 30, seed=1)
+    assert len(seen) == 30
+    assert capsys.readouterr().err.count(torn.name) == 1
+
+
+@pytest.mark.parametrize("loader", ["scan", "cache"])
+def test_empty_folder_is_an_error(tmp_path, loader):
+    with pytest.raises(tf.errors.OpError, match="no readable episodes"):
+        batches(tmp_path, 1, loader)
+
+
+def test_dummy_needs_no_folder(tmp_path):
+    (batch,) = batches(tmp_path / "missing", 1, "dummy", seed=1)
+    assert {key: value.shape for key, value in batch.items()} == {
+        "image": (3, 5, 4, 4, 1),
+        "action": (3, 5, 2),
+        "reward": (3, 5),
+        "position": (3, 5, 3),
+        "length": (3,),
+    }
+
+
+def test_reload_notices_changes_and_cache_does_not(tmp_path):
+    path = add(tmp_path, 1, 6)
+    cached = numpy_episodes.Folder(tmp_path, 10)
+    fresh = numpy_episodes.Folder(tmp_path, 10, cache=False)
+    for files in (cached, fresh):
+        files.read(path)
+    np.savez(path, **make_episode(2, 6))
+    assert cached.read(path)["reward"][0] == 100
+    assert fresh.read(path)["reward"][0] == 200
+
+
+def test_each_loaded_episode_gives_several_chunks(folder):
+    files = numpy_episodes.Folder(folder, 100)
+    order = iter(files.names())
+    chunks = numpy_episodes._chunks(files, order, SPEC, 5, 3, 1, random.Random(0))
+    numbers = [chunk["reward"][0] // 100 for chunk in chunks]
+    assert numbers == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]

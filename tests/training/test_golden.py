@@ -1,0 +1,93 @@
+"""The original's own numbers, through checkpoints in the original's own format."""
+
+import pytest
+import tensorflow as tf
+
+from planet.scripts import configs
+from planet.tools import overshooting, tf1_checkpoint, unroll
+from planet.training import define_model
+from tests.golden import golden
+
+CASES = ["rssm", "rssm_newhp", "rssm_overshooting_5", "rssm_lengths"]
+
+
+@pytest.fixture(params=CASES)
+def case(request, tmp_path):
+    """Meta data, arrays, loaded model and batch of a golden case."""
+    meta, arrays = golden.load(request.param)
+    params = {
+        **meta["params"],
+        "tasks": ["cartpole_balance"],
+        "batch_shape": [meta["batch"], meta["length"]],
+        "mean_only": True,
+    }
+    config = configs.load(meta["config"], params)
+    spec = {
+        "image": (64, 64, 3),
+        "action": (meta["action_size"],),
+        "reward": (),
+        "position": (3,),
+        "velocity": (2,),
+    }
+    model = define_model.define_model(config, spec)
+    path = write_tf1_checkpoint(tmp_path / "model.ckpt-1000", golden.weights(meta))
+    tf1_checkpoint.load(model, path)
+    data = {key: tf.constant(value) for key, value in golden.inputs(meta).items()}
+    return meta, arrays, model, data
+
+
+def write_tf1_checkpoint(path, weights):
+    """Saves variables as TensorFlow 1 does, beside what its optimizer kept."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name, value in weights.items():
+            name = name.removesuffix(":0")
+            tf.compat.v1.get_variable(name, initializer=value, use_resource=False)
+            tf.compat.v1.get_variable(f"{name}/Adam", initializer=value * 0)
+        tf.compat.v1.get_variable("global_step", initializer=1000)
+        session.run(tf.compat.v1.global_variables_initializer())
+        return tf.compat.v1.train.Saver().save(session, str(path))
+
+
+def test_losses_and_gradients(case):
+    meta, _, model, data = case
+    with tf.GradientTape() as tape:
+        losses = model.losses(data)
+    gradients = tape.gradient(losses["total"], model.trainable_variables)
+    actual = {key: float(value) for key, value in losses.items()}
+    actual["grad_norm"] = float(tf.linalg.global_norm(gradients))
+    actual = {key: actual[key] for key in meta["expected"]}
+    assert actual == pytest.approx(meta["expected"], rel=1e-4)
+
+
+def test_states(case):
+    meta, arrays, model, data = case
+    embedded = model.encoder(data["image"])
+    prior, posterior = unroll.closed_loop(model.cell, embedded, data["action"])
+    for key in ("mean", "stddev", "belief"):
+        for name, state in {"prior": prior, "posterior": posterior}.items():
+            expected = arrays[f"zero_step/{name}/{key}"]
+            assert_close(state[key], expected, meta["lengths"])
+
+
+def test_overshooting_states(case):
+    meta, arrays, model, data = case
+    embedded = model.encoder(data["image"])
+    _, posterior = unroll.closed_loop(model.cell, embedded, data["action"])
+    amount = meta["params"].get("overshooting", meta["length"] - 1)
+    priors = overshooting.overshooting(model.cell, posterior, data["action"], amount)
+    if meta["config"] == "newhp":
+        assert "overshooting/prior/mean" not in arrays
+        return
+    for distance, prior in enumerate(priors[1:], 1):
+        lengths = [max(0, length - distance) for length in meta["lengths"]]
+        for key in ("mean", "stddev"):
+            expected = arrays[f"overshooting/prior/{key}"][:, :, distance - 1]
+            assert_close(prior[key], expected, lengths)
+
+
+def assert_close(actual, expected, lengths):
+    """Compares the valid steps of sequences."""
+    for sequence, length in enumerate(lengths):
+        assert actual[sequence, :length].numpy() == pytest.approx(
+            expected[sequence, :length], rel=1e-4, abs=1e-6
+        )

@@ -1,0 +1,314 @@
+import contextlib
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import time
+
+import pytest
+
+from planet.training.running import Experiment, Heartbeat
+
+CONTEXT = multiprocessing.get_context("spawn")
+
+
+def count(logdir):
+    """Three scores; the next of them stands in the run's folder."""
+    counter = logdir / "counter"
+    start = int(counter.read_text()) if counter.exists() else 0
+    for score in range(start, 3):
+        counter.write_text(str(score + 1))
+        yield float(score)
+
+
+def stumble(logdir):
+    """Fails in the first run, as long as nobody mends it."""
+    yield 0.0
+    if logdir.name == "00001" and not (logdir / "mended").exists():
+        raise ValueError("broken\nrun")
+    yield 1.0
+
+
+def keep_diary(logdir):
+    """Notes who works on a run; the first one lasts until the second has started."""
+    for step in range(10):
+        with (logdir / "diary").open("a") as diary:
+            diary.write(f"{os.getpid()} {step}\n")
+        if logdir.name == "00001":
+            wait_for(logdir.parent / "00002" / "diary")
+        yield float(step)
+
+
+def hang(logdir):
+    """Starts and never comes back."""
+    (logdir / "started").touch()
+    time.sleep(600)
+    yield 0.0
+
+
+def work(logdir, process_fn, num_runs=1):
+    with Experiment(logdir, process_fn, num_runs, ping_every=5) as experiment:
+        for run in experiment:
+            list(run)
+
+
+@contextlib.contextmanager
+def workers(amount, *args):
+    processes = [CONTEXT.Process(target=work, args=args) for _ in range(amount)]
+    for process in processes:
+        process.start()
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.02)
+
+
+def scores(*args, **kwargs):
+    """Scores by name of the run."""
+    with Experiment(*args, **kwargs) as experiment:
+        return {run.logdir.name: list(run) for run in experiment}
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_nothing_is_created_before_the_first_run(tmp_path):
+    Experiment(tmp_path / "logdir", count)
+    assert files(tmp_path) == []
+
+
+def test_runs_one_after_the_other(tmp_path, capsys):
+    expected = {"00001": [0.0, 1.0, 2.0], "00002": [0.0, 1.0, 2.0]}
+    assert scores(tmp_path / "a" / "b", count, num_runs=2) == expected
+    assert files(tmp_path / "a" / "b" / "00001") == ["DONE", "counter"]
+    folder = tmp_path / "a" / "b" / "00001"
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"Start run {folder}",
+        f"Finished run {folder}",
+    ]
+
+
+def test_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    scores("~/logdir", count)
+    assert files(tmp_path / "logdir") == ["00001"]
+
+
+def test_finished_runs_are_skipped(tmp_path, capsys):
+    scores(tmp_path, count)
+    capsys.readouterr()
+    assert list(scores(tmp_path, count, num_runs=2)) == ["00002"]
+    expected = f"Skip {tmp_path}/00001: finished"
+    assert capsys.readouterr().out.splitlines()[0] == expected
+
+
+def test_interrupted_run_continues(tmp_path, capsys):
+    def interrupted(logdir):
+        scores = count(logdir)
+        yield next(scores)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scores(tmp_path, interrupted, ping_every=10)
+    assert files(tmp_path / "00001") == ["counter"]
+    assert scores(tmp_path, count, ping_every=10) == {"00001": [1.0, 2.0]}
+    assert f"Continue run {tmp_path}/00001\n" in capsys.readouterr().out
+
+
+def test_abandoned_run_is_closed_and_can_be_continued(tmp_path):
+    closed = []
+
+    def process(logdir):
+        with contextlib.closing(count(logdir)) as scores:
+            try:
+                yield from scores
+            finally:
+                closed.append(logdir.name)
+
+    with Experiment(tmp_path, process, ping_every=10) as experiment:
+        for run in experiment:
+            for _ in run:
+                break
+    assert closed == ["00001"]
+    assert files(tmp_path / "00001") == ["counter"]
+
+
+def test_error_ends_its_run_only(tmp_path, capsys):
+    with Experiment(tmp_path, stumble, num_runs=2) as experiment:
+        results = [list(run) for run in experiment]
+    assert results == [[0.0], [0.0, 1.0]]
+    assert [run.logdir.name for run in experiment.failed] == ["00001"]
+    assert files(tmp_path / "00001") == ["FAIL"]
+    assert files(tmp_path / "00002") == ["DONE"]
+    text = (tmp_path / "00001" / "FAIL").read_text()
+    assert text.startswith("Traceback")
+    assert "ValueError: broken\nrun" in text
+    assert text in capsys.readouterr().err
+
+
+def test_failed_run_is_retried(tmp_path, capsys):
+    scores(tmp_path, stumble)
+    (tmp_path / "00001" / "mended").touch()
+    capsys.readouterr()
+    assert scores(tmp_path, stumble) == {"00001": [0.0, 1.0]}
+    assert files(tmp_path / "00001") == ["DONE", "mended"]
+    expected = f"Retry failed run {tmp_path}/00001"
+    assert capsys.readouterr().out.splitlines()[0] == expected
+
+
+def test_error_before_the_first_score(tmp_path):
+    def process(logdir):
+        raise OSError("no luck")
+
+    with Experiment(tmp_path, process) as experiment:
+        assert [list(run) for run in experiment] == [[]]
+    assert len(experiment.failed) == 1
+
+
+def test_new_runs_take_free_numbers(tmp_path):
+    (tmp_path / "00002").mkdir()
+    runs = scores(tmp_path, count, num_runs=2, resume_runs=False)
+    assert list(runs) == ["00001", "00003"]
+    assert list(scores(tmp_path, count, resume_runs=False)) == ["00004"]
+    assert files(tmp_path / "00002") == []
+
+
+def test_temporary_folder(capsys):
+    with Experiment(None, count) as experiment:
+        folders = [run.logdir for run in experiment if list(run)]
+        assert folders[0].is_dir()
+    assert not folders[0].parent.exists()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Temporary folder, removed at the end: {folders[0].parent}"
+    assert lines[-1] == f"Removed the temporary folder {folders[0].parent}"
+
+
+def test_temporary_folder_is_removed_after_an_interruption():
+    folders = []
+
+    def process(logdir):
+        folders.append(logdir)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scores(None, process)
+    assert not folders[0].parent.exists()
+
+
+def test_heartbeat_is_renewed_json(tmp_path):
+    heartbeat = Heartbeat(tmp_path, every=0.1)
+    assert heartbeat.start()
+    try:
+        first = json.loads((tmp_path / "PING").read_text())
+        assert first["worker"] == heartbeat.worker
+        deadline = time.monotonic() + 30
+        while json.loads((tmp_path / "PING").read_text())["time"] == first["time"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        heartbeat.stop()
+    assert files(tmp_path) == []
+
+
+def test_run_of_a_live_worker_is_left_alone(tmp_path, capsys):
+    other = Heartbeat(tmp_path / "00001", every=10)
+    (tmp_path / "00001").mkdir()
+    assert other.start()
+    try:
+        assert list(scores(tmp_path, count, num_runs=2, ping_every=10)) == ["00002"]
+        expected = f"Skip {tmp_path}/00001: worker {other.worker} is at it\n"
+        assert expected in capsys.readouterr().out
+        assert files(tmp_path / "00001") == ["PING"]
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize(
+    "ping", [json.dumps({"worker": "gone", "time": time.time() - 60}), "", "[]", "\x80"]
+)
+def test_stale_or_damaged_heartbeat_is_taken_over(ping, tmp_path):
+    (tmp_path / "00001").mkdir()
+    (tmp_path / "00001" / "PING").write_text(ping)
+    assert scores(tmp_path, count, ping_every=10) == {"00001": [0.0, 1.0, 2.0]}
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
+
+
+def test_single_worker_waits_for_nobody(tmp_path):
+    ping = json.dumps({"worker": "killed", "time": time.time()})
+    (tmp_path / "00001").mkdir()
+    (tmp_path / "00001" / "PING").write_text(ping)
+    assert scores(tmp_path, count) == {"00001": [0.0, 1.0, 2.0]}
+
+
+def test_run_taken_over_is_given_up(tmp_path, capsys):
+    ping = json.dumps({"worker": "thief", "time": time.time() + 60})
+
+    def process(logdir):
+        (logdir / "PING").write_text(ping)
+        for score in range(600):
+            time.sleep(0.1)
+            yield float(score)
+
+    assert len(scores(tmp_path, process, ping_every=0.1)["00001"]) < 600
+    assert files(tmp_path / "00001") == ["PING"]
+    assert "worker thief took it over" in capsys.readouterr().out
+
+
+def test_two_workers_share_runs(tmp_path):
+    with workers(2, tmp_path, keep_diary, 3) as processes:
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0, 0]
+    authors = set()
+    for run in ("00001", "00002", "00003"):
+        assert files(tmp_path / run) == ["DONE", "diary"]
+        lines = (tmp_path / run / "diary").read_text().splitlines()
+        pids, steps = zip(*(line.split() for line in lines), strict=True)
+        assert list(map(int, steps)) == list(range(10))  # By one worker, once.
+        authors |= set(pids)
+    assert len(authors) == 2
+
+
+def test_run_of_a_killed_worker_is_taken_over(tmp_path):
+    with workers(1, tmp_path, hang) as (process,):
+        wait_for(tmp_path / "00001" / "started")
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert (tmp_path / "00001" / "PING").exists()
+    assert scores(tmp_path, count, ping_every=60) == {}  # It might still be alive.
+    time.sleep(1)
+    assert scores(tmp_path, count, ping_every=0.5) == {"00001": [0.0, 1.0, 2.0]}
+
+
+def race(folder, start, results):
+    heartbeat = Heartbeat(pathlib.Path(folder), every=10)
+    start.wait()
+    results.put(heartbeat.start())
+    time.sleep(1)
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_one_of_several_workers_gets_a_run(stale, tmp_path):
+    if stale:
+        (tmp_path / "PING").write_text('{"worker": "gone", "time": 0}')
+    start, results = CONTEXT.Barrier(4), CONTEXT.Queue()
+    arguments = (str(tmp_path), start, results)
+    processes = [CONTEXT.Process(target=race, args=arguments) for _ in range(4)]
+    for process in processes:
+        process.start()
+    winners = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(winners) == [False, False, False, True]
+    assert files(tmp_path) == ["PING"]
