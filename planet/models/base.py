@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -17,9 +21,10 @@ State = dict[str, tf.Tensor]
 class Base(keras.layers.Layer):
     """A transition model in latent space, used like the cell of a recurrent network.
 
-    A state is a dict of tensors [N, ...]. Subclasses define `state_sizes`,
-    `transition` and `posterior`; those with a state that is not one diagonal Gaussian
-    override the methods below too.
+    A state is a dict of tensors [N, ...]. Subclasses define `state_sizes`, `scopes`,
+    `transition`, `observe` and `features_from_state`; those with a state that is not
+    one diagonal Gaussian override the other methods too. Arguments of constructors have
+    the names of the settings they stand for.
 
     Args:
       mean_only: use the mean of each state's distribution in place of a sample.
@@ -30,6 +35,16 @@ class Base(keras.layers.Layer):
         super().__init__()
         self._mean_only = mean_only
         self._min_stddev = min_stddev
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Base:
+        """Builds a cell from the settings that have the names of its arguments.
+
+        Args:
+          settings: values by name; an argument without one keeps its default.
+        """
+        names = inspect.signature(cls.__init__).parameters
+        return cls(**{name: settings[name] for name in names if name in settings})
 
     @property
     def state_sizes(self) -> dict[str, int]:
@@ -53,10 +68,10 @@ class Base(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def posterior(
+    def observe(
         self, prev_state: State, prev_action: tf.Tensor, embedded: tf.Tensor
-    ) -> State:
-        """State of the next step, given what was seen there.
+    ) -> tuple[State, State]:
+        """Prior and posterior of the next step, given what was seen there.
 
         Args:
           prev_state: entries [N, ...] of the step before.
@@ -64,20 +79,15 @@ class Base(keras.layers.Layer):
           embedded: the encoded observation of this step, [N, E].
 
         Returns:
-          State with entries [N, ...].
+          Two states with entries [N, ...].
         """
         raise NotImplementedError
 
-    def observe(
+    def posterior(
         self, prev_state: State, prev_action: tf.Tensor, embedded: tf.Tensor
-    ) -> tuple[State, State]:
-        """Prior and posterior of the next step.
-
-        Cells whose posterior starts from the prior override this to compute it once.
-        Arguments as in `posterior`.
-        """
-        prior = self.transition(prev_state, prev_action)
-        return prior, self.posterior(prev_state, prev_action, embedded)
+    ) -> State:
+        """Posterior of the next step; arguments as in `observe`."""
+        return self.observe(prev_state, prev_action, embedded)[1]
 
     def zero_state(self, batch: int | tf.Tensor) -> State:
         """The state before the first step, entries [batch, size] of zeros."""
@@ -120,6 +130,13 @@ class Base(keras.layers.Layer):
             "stddev": tf.ones_like(state["stddev"]),
         }
         return self.divergence_from_states(state, standard, mask)
+
+    def internal_divergence(self, state: State, mask: tf.Tensor) -> tf.Tensor:
+        """Sum of KL(part || next slower part) in nats, [...]; 0 where masked.
+
+        Only for cells whose state consists of parts on time scales of their own.
+        """
+        raise NotImplementedError
 
     def _gaussian(self, mean: tf.Tensor, stddev: tf.Tensor) -> State:
         """Entries of a diagonal Gaussian from the outputs of two linear layers."""

@@ -33,6 +33,7 @@ class RSSM(base.Base):
       future_rnn: let the prior depend on the belief.
       mean_only: use means in place of samples.
       min_stddev: smallest standard deviation of a state.
+      hidden_size: size of the hidden layers, where it is not that of the belief.
     """
 
     def __init__(
@@ -42,18 +43,20 @@ class RSSM(base.Base):
         future_rnn: bool = False,
         mean_only: bool = False,
         min_stddev: float = 0.1,
+        hidden_size: int | None = None,
     ):
         super().__init__(mean_only, min_stddev)
         self._state_size = state_size
         self._model_size = model_size
         self._future_rnn = future_rnn
+        hidden_size = hidden_size or model_size
         dense = keras.layers.Dense
-        self._input = dense(model_size, "relu")
+        self._input = dense(hidden_size, "relu")
         self._gru = basic.GRU(model_size)
-        self._prior_hidden = dense(model_size, "relu")
+        self._prior_hidden = dense(hidden_size, "relu")
         self._prior_mean = dense(state_size)
         self._prior_stddev = dense(state_size)
-        self._posterior_hidden = dense(model_size, "relu")
+        self._posterior_hidden = dense(hidden_size, "relu")
         self._posterior_mean = dense(state_size)
         self._posterior_stddev = dense(state_size)
 
@@ -72,14 +75,14 @@ class RSSM(base.Base):
     def scopes(self) -> dict[str, keras.layers.Layer]:
         """Layers by the scope that holds their variables in original checkpoints."""
         return {
-            "rssm/transition/dense": self._input,
-            "rssm/transition/gru_cell": self._gru,
-            "rssm/transition/dense_1": self._prior_hidden,
-            "rssm/transition/dense_2": self._prior_mean,
-            "rssm/transition/dense_3": self._prior_stddev,
-            "rssm/posterior/dense": self._posterior_hidden,
-            "rssm/posterior/dense_1": self._posterior_mean,
-            "rssm/posterior/dense_2": self._posterior_stddev,
+            "rnn/rssm/transition/dense": self._input,
+            "rnn/rssm/transition/gru_cell": self._gru,
+            "rnn/rssm/transition/dense_1": self._prior_hidden,
+            "rnn/rssm/transition/dense_2": self._prior_mean,
+            "rnn/rssm/transition/dense_3": self._prior_stddev,
+            "rnn/rssm/posterior/dense": self._posterior_hidden,
+            "rnn/rssm/posterior/dense_1": self._posterior_mean,
+            "rnn/rssm/posterior/dense_2": self._posterior_stddev,
         }
 
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
@@ -101,12 +104,6 @@ class RSSM(base.Base):
             self._posterior_mean(hidden), self._posterior_stddev(hidden)
         )
         return prior, {**prior, **stats}
-
-    def posterior(
-        self, prev_state: base.State, prev_action: tf.Tensor, embedded: tf.Tensor
-    ) -> base.State:
-        """Posterior of the next step, given what was seen there, embedded [N, E]."""
-        return self.observe(prev_state, prev_action, embedded)[1]
 
     def features_from_state(self, state: base.State) -> tf.Tensor:
         """Sample and belief, [..., S + D]."""

@@ -30,13 +30,7 @@ def define_model(
       The model, ready to be trained, restored or used.
     """
     module, name = config.cell_class.split(":")
-    cell = getattr(importlib.import_module(module), name)(
-        config.state_size,
-        config.model_size,
-        future_rnn=config.future_rnn,
-        mean_only=config.mean_only,
-        min_stddev=config.min_stddev,
-    )
+    cell = getattr(importlib.import_module(module), name).from_settings(config)
     network = importlib.import_module(config.network_module)
     units = 10 if config.dumbnet else config.num_units
     heads = {
@@ -98,9 +92,9 @@ class Model(tf.Module):
     @property
     def scopes(self) -> dict[str, keras.layers.Layer]:
         """Layers by the scope that holds their variables in original checkpoints."""
-        parts = {"encoder": self.encoder, "rnn": self.cell}
+        parts = {"encoder": self.encoder}
         parts.update({f"head_{key}": head for key, head in self.heads.items()})
-        return {
+        return self.cell.scopes | {
             f"{part}/{scope}": layer
             for part, module in parts.items()
             for scope, layer in module.scopes.items()
@@ -139,7 +133,8 @@ class Model(tf.Module):
         """Losses as above, and what else is worth watching.
 
         Args:
-          data, seed: as for `losses`.
+          data: as for `losses`.
+          seed: as for `losses`.
 
         Returns:
           Losses, and metrics: mean entropies of prior and posterior and the divergence
@@ -154,7 +149,7 @@ class Model(tf.Module):
                     self.cell, posterior, data["action"], config.overshooting
                 )
         mask = mask_lib.from_length(data["length"], data["action"].shape[1])
-        errors = self._head_errors(posterior, data, mask)
+        errors = self._errors(posterior, data, mask)
         divergence = self.cell.divergence_from_states(posterior, prior, mask)
         terms = {f"zero_step/{k}": tf.reduce_mean(v) for k, v in errors.items()}
         terms["zero_step/divergence"] = self._divergence_loss(divergence, mask)
@@ -162,7 +157,7 @@ class Model(tf.Module):
             self.cell.global_divergence(posterior, mask), mask
         )
         if config.overshooting > 1:
-            terms.update(self._overshooting_losses(predictions, posterior, errors, mask))
+            terms |= self._overshooting_losses(predictions, posterior, data, mask)
         terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
         return terms, {
             "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
@@ -179,8 +174,9 @@ class Model(tf.Module):
         """One step of gradient descent on all parts of the model.
 
         Args:
-          data, seed: as for `losses`.
+          data: as for `losses`.
           learning_rate: scalar.
+          seed: as for `losses`.
 
         Returns:
           Losses and metrics as of `evaluate`, before the step; the metrics hold the
@@ -203,35 +199,41 @@ class Model(tf.Module):
         """Mean of the reward, [...], of states with entries [..., S]."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
 
-    def _head_errors(self, posterior, data, mask) -> dict[str, tf.Tensor]:
-        """Negative log likelihood of each head's target, [B, T], 0 where masked."""
+    def _errors(self, posterior, data, mask, skip=()) -> dict[str, tf.Tensor]:
+        """Terms that depend on nothing but the posterior, [B, T], 0 where masked.
+
+        These are the negative log likelihood of each head's target and, where it is
+        asked for, the divergence between parts of the cell.
+        """
         features = self.cell.features_from_state(posterior)
         stopped = tf.stop_gradient(features)
         errors = {}
         for key, head in self.heads.items():
-            dist = head(stopped if key in self._diagnostics else features)
-            errors[key] = mask_lib.apply(-dist.log_prob(data[key]), mask)
+            if key not in skip:
+                dist = head(stopped if key in self._diagnostics else features)
+                errors[key] = mask_lib.apply(-dist.log_prob(data[key]), mask)
+        if self._scale("zero_step/cell_as_prior"):
+            errors["cell_as_prior"] = self.cell.internal_divergence(posterior, mask)
         return errors
 
     def _overshooting_losses(
-        self, predictions, posterior, errors, mask
+        self, predictions, posterior, data, mask
     ) -> dict[str, tf.Tensor]:
         """Terms of latent overshooting, Hafner et al. 2019, equation 7.
 
-        The heads see the posterior of the predicted time whatever the distance, so
-        their errors are those of the zero-step loss, each counted as often as its time
-        is predicted.
+        The posterior is a fixed target here: only priors and heads learn from it. The
+        heads see that of the predicted time whatever the distance, so their errors are
+        computed once and counted as often as their time is predicted.
         """
+        target = tf.nest.map_structure(tf.stop_gradient, posterior)
         amount, steps = self._config.overshooting, mask.shape[1]
         visits = tf.minimum(tf.range(steps), amount)
         weights = tf.cast(visits, tf.float32) / (steps * amount)
         batch = tf.cast(tf.shape(mask)[0], tf.float32)
         terms = {
             f"overshooting/{key}": tf.reduce_sum(error * weights) / batch
-            for key, error in errors.items()
-            if key != "image"
+            for key, error in self._errors(target, data, mask, skip=["image"]).items()
         }
-        target = tf.nest.map_structure(tf.stop_gradient, posterior)
         divergences = []
         for distance, prior in enumerate(predictions[1:], 1):
             later = tf.nest.map_structure(lambda entry: entry[:, distance:], target)  # noqa: B023
@@ -260,6 +262,7 @@ class Model(tf.Module):
             "reward": config.reward_scale,
             "divergence": config.divergence_scale,
             "global_divergence": config.global_divergence_scale,
+            "cell_as_prior": config.get("cell_as_prior", 0.0),
         }
         if group == "overshooting":
             scales["reward"] = config.overshooting_reward_scale

@@ -92,7 +92,7 @@ def test_masked_states_do_not_spoil_the_gradient(cell):
 
 def test_initial_biases_of_the_gru(cell):
     cell.transition(cell.zero_state(3), random_inputs()[0])
-    layer = cell.scopes["rssm/transition/gru_cell"]
+    layer = cell.scopes["rnn/rssm/transition/gru_cell"]
     assert (layer.b_ru.numpy() == 1).all()
     assert (layer.b_c.numpy() == 0).all()
 

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+from planet.scripts import configs
+from planet.tools import noise
+from planet.training import define_model, trainer, utility
+
+SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
+
+
+class Run:
+    """A trainer on random data that notes when it collects."""
+
+    def __init__(self, logdir, **params):
+        settings = {"tasks": ["dummy"], "dumbnet": True, "data_loader": "dummy"}
+        self.config = configs.load("debug", {**settings, **params})
+        self.model = define_model.define_model(self.config, SPEC)
+        seeds = noise.Seeds(0)
+        self.trainer = trainer.Trainer(logdir, self.config, self.model, seeds)
+        self.restored = self.trainer.restore()
+        self.collected = []
+
+    def scores(self):
+        datasets = {
+            phase: utility.make_dataset(self.config, SPEC, None, index)
+            for index, phase in enumerate(("train", "test"))
+        }
+        return self.trainer.run(datasets, self._collect, lambda: [3.0, 5.0], len)
+
+    def _collect(self, trained):
+        self.collected.append(trained)
+        return [7.0] if trained % 20 == 0 else []
+
+
+def read_scalars(folder):
+    events = event_accumulator.EventAccumulator(
+        str(folder), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    return {
+        tag: [
+            (x.step, float(tf.make_ndarray(x.tensor_proto)))
+            for x in events.Tensors(tag)
+        ]
+        for tag in events.Tags()["tensors"]
+    }
+
+
+def test_phases_scores_lines_and_scalars(tmp_path, capsys):
+    run = Run(tmp_path, train_steps=20, test_steps=10, max_steps=60)
+    assert list(run.scores()) == [4.0, 4.0]
+    assert run.trainer.step == 60
+    assert run.collected == [5, 10, 15, 20, 25, 30, 35, 40]
+    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("step/")]
+    assert [x.split(" = [")[1].split()[:2] for x in lines] == [
+        *[[step, "nan"] for step in ("5", "10", "15")],
+        ["20", "7.00"],
+        ["30", "4.00"],
+        *[[step, "nan"] for step in ("35", "40", "45")],
+        ["50", "7.00"],
+        ["60", "4.00"],
+    ]
+    assert lines[0].startswith("step/score/loss/zs_entropy/zs_divergence = [5 nan ")
+    train, test = (read_scalars(tmp_path / phase) for phase in ("train", "test"))
+    assert test["score"] == [(30, 4.0), (60, 4.0)]
+    assert train["score"] == [(20, 7.0), (50, 7.0)]
+    common = {
+        "score",
+        "episodes",
+        "steps_per_second",
+        "zs_entropy",
+        "zs_prior_entropy",
+        "zs_divergence",
+        *[f"loss/{key}" for key in run.model.losses(next(batch()))],
+    }
+    assert set(test) == common
+    assert set(train) == common | {"learning_rate", "gradient_norm/model"}
+
+
+def batch():
+    config = configs.load("debug", {"tasks": ["dummy"], "data_loader": "dummy"})
+    return iter(utility.make_dataset(config, SPEC, None, 0))
+
+
+def test_ten_lines_in_a_train_phase(tmp_path, capsys):
+    run = Run(tmp_path, train_steps=115, test_steps=5, max_steps=115)
+    assert list(run.scores()) == []
+    assert capsys.readouterr().out.count("step/score") == 10
+
+
+def test_learning_rate_ramp(tmp_path):
+    run = Run(
+        tmp_path,
+        train_steps=10,
+        test_steps=5,
+        max_steps=60,
+        learning_rate=1e-3,
+        learning_rate_ramp=20,
+    )
+    list(run.scores())
+    rates = dict(read_scalars(tmp_path / "train")["learning_rate"])
+    assert rates == pytest.approx({10: 2.5e-4, 25: 7.5e-4, 40: 1e-3, 55: 1e-3})
+
+
+@pytest.mark.parametrize("every", [None, 15])
+def test_checkpoints_hold_all_that_a_run_needs(tmp_path, every):
+    sizes = {"train_steps": 20, "test_steps": 10, "checkpoint_every": every}
+    whole = Run(tmp_path, max_steps=90, **sizes)
+    list(whole.scores())
+    names = sorted(x.stem for x in (tmp_path / "checkpoints").glob("*.index"))
+    steps = (30, 60, 90) if every is None else (15, 30, 45, 60, 90)
+    assert names == [f"ckpt-{step}" for step in steps]
+    again = Run(tmp_path, max_steps=90, **sizes)
+    assert again.restored
+    assert again.trainer.step == 90
+    for ours, theirs in zip(
+        whole.model.trainable_variables, again.model.trainable_variables, strict=True
+    ):
+        assert np.array_equal(ours.numpy(), theirs.numpy())
+    data = next(batch())
+    for model in (whole.model, again.model):  # The optimizers' states count too.
+        model.update(data, tf.constant(1e-3), tf.constant([0, 0]))
+    for ours, theirs in zip(
+        whole.model.trainable_variables, again.model.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    assert list(again.scores()) == []
+
+
+def test_interrupted_run_goes_on_and_voids_what_came_after_its_checkpoint(tmp_path):
+    sizes = {"train_steps": 20, "test_steps": 10}
+    first = Run(tmp_path, max_steps=50, **sizes)
+    assert list(first.scores()) == [4.0]
+    assert max(step for step, _ in read_scalars(tmp_path / "train")["score"]) == 50
+    second = Run(tmp_path, max_steps=60, **sizes)
+    assert second.trainer.step == 30
+    assert list(second.scores()) == [4.0]
+    assert second.collected == [25, 30, 35, 40]
+    assert [x for x, _ in read_scalars(tmp_path / "train")["score"]] == [20, 50]
+    assert [x for x, _ in read_scalars(tmp_path / "test")["score"]] == [30, 60]
+
+
+def test_loss_that_is_not_finite_ends_the_run(tmp_path):
+    run = Run(tmp_path, max_steps=60)
+    run.model.trainable_variables[0].assign(
+        tf.fill(run.model.trainable_variables[0].shape, np.nan)
+    )
+    with pytest.raises(FloatingPointError, match="loss/zero_step/image is nan at step"):
+        list(run.scores())
