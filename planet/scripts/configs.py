@@ -20,7 +20,13 @@ from planet.scripts import tasks
 
 # Classes and modules by name, as `module:attribute`, so that settings can be checked
 # without importing TensorFlow.
-MODELS = {"rssm": "planet.models.rssm:RSSM"}
+MODELS = {
+    "rssm": "planet.models.rssm:RSSM",
+    "ssm": "planet.models.ssm:SSM",
+    "rssm_ma": "planet.models.rssm_ma:MovingAverageRSSM",
+    "drnn": "planet.models.drnn:DRNN",
+    "rnn": "planet.models.rnn:RNN",
+}
 NETWORKS = {"conv_ha": "planet.networks.conv_ha"}
 ACTIVATIONS = ("relu", "elu", "gelu", "selu", "silu", "softplus", "tanh")
 
@@ -108,6 +114,37 @@ def _items(kind: Kind, size: int | None = None) -> Kind:
             return [kind(entry) for entry in values]
         except ValueError as error:
             raise ValueError(f"a list of {count}, each {error}") from None
+
+    return check
+
+
+def _number_or_list(kind: Kind) -> Kind:
+    """A value of the given kind, or a list of such values."""
+
+    def check(value: Any) -> Any:
+        try:
+            return (
+                _items(kind)(value) if isinstance(value, list | tuple) else kind(value)
+            )
+        except ValueError as error:
+            name = str(error).removeprefix("a list of one or more values, each ")
+            raise ValueError(f"{name}, or a list of such") from None
+
+    return check
+
+
+def _between(low: float, high: float, with_high: bool = False) -> Kind:
+    """A number above `low` and below `high`, or equal to it if so wanted."""
+    end = "]" if with_high else ")"
+
+    def check(value: Any) -> float:
+        try:
+            number = _number(low, high)(value)
+        except ValueError:
+            number = low
+        if number == low or (number == high and not with_high):
+            raise ValueError(f"a number in ({low}, {high}{end}")
+        return number
 
     return check
 
@@ -205,8 +242,37 @@ PARAMETERS = {
         "relu", _choice(ACTIVATIONS, "activation"), "and their activation"
     ),
     "model": _P("rssm", _choice(MODELS, "model"), "latent model: " + ", ".join(MODELS)),
-    "model_size": _P(200, _integer(1), "size of the belief and of hidden layers"),
-    "state_size": _P(30, _integer(1), "size of the stochastic state"),
+    "model_size": _P(
+        200,
+        _number_or_list(_integer(1)),
+        "size of the belief and of hidden layers; lists make a clockwork model",
+    ),
+    "state_size": _P(
+        30,
+        _number_or_list(_integer(1)),
+        "size of the stochastic state; a list for a clockwork model",
+    ),
+    "cw_tau": _P(
+        1,
+        _number_or_list(_integer(1)),
+        "steps between the ticks of each clockwork sub-cell, the first being 1",
+    ),
+    "cell_as_prior": _P(
+        0.0, _number(0), "strength of a slow sub-cell as prior of the next faster one"
+    ),
+    "ma_ppn": _P(0.25, _between(0, 1), "slow share of the sizes of rssm_ma"),
+    "ma_alpha": _P(0.25, _between(0, 1, True), "speed of the slow part of rssm_ma"),
+    "tap_cell": _P(
+        None,
+        _optional(_choice(MODELS, "model")),
+        "model of the time-agnostic predictor; null: none",
+    ),
+    "drnn_sample_to_encoder": _P(True, _boolean, "drnn: encoder sees last sample"),
+    "drnn_decoder_to_encoder": _P(False, _boolean, "drnn: encoder sees last decoder"),
+    "drnn_sample_to_sample": _P(True, _boolean, "drnn: sample sees last sample"),
+    "drnn_decoder_to_sample": _P(True, _boolean, "drnn: sample sees last decoder"),
+    "drnn_encoder_to_decoder": _P(False, _boolean, "drnn: decoder sees last encoder"),
+    "drnn_action_to_decoder": _P(False, _boolean, "drnn: decoder sees last action"),
     "future_rnn": _P(False, _boolean, "the prior is computed from the new belief"),
     "mean_only": _P(False, _boolean, "states are means rather than samples"),
     "min_stddev": _P(0.1, _number(0), "least standard deviation of states"),
@@ -285,6 +351,9 @@ PARAMETERS = {
         "steps over which the noise rises, likewise; 0: constant",
     ),
     "seed": _P(None, _optional(_integer(0, 2**32 - 1)), "seeds everything"),
+    "checkpoint_to_load": _P(
+        None, _optional(_word), "checkpoint whose weights a new run starts from"
+    ),
 }
 
 
@@ -358,7 +427,8 @@ def load(
 
     Returns:
         Locked mapping with a value for each of `PARAMETERS`, `config_name`, `logdir`,
-        and the derived `cell_class` (`module:class`) and `network_module`.
+        and the derived `cell_class`, `tap_class` (`module:class` or None) and
+        `network_module`.
 
     Raises:
         ParameterError: An unknown name or a value that cannot be used.
@@ -375,6 +445,7 @@ def load(
         config.config_name = name
         config.logdir = None if logdir is None else os.fspath(logdir)
         config.cell_class = MODELS[config.model]
+        config.tap_class = MODELS[config.tap_cell] if config.tap_cell else None
         config.network_module = NETWORKS[config.network]
         _check_heads(config)
     except _UnknownWordError as error:
@@ -489,6 +560,44 @@ def _resolve(values: dict[str, Any]) -> None:
                 f"{key} must be one value, or as many as the {horizons} of "
                 f"collect_horizons, not {len(values[key])}"
             )
+    _check_model(values)
+
+
+def _check_model(values: dict[str, Any]) -> None:
+    """Refuses settings that do not make a model together."""
+    states, beliefs, periods = (
+        values[key] for key in ("state_size", "model_size", "cw_tau")
+    )
+    shapes = [
+        len(value) if isinstance(value, list) else None
+        for value in (states, beliefs, periods)
+    ]
+    if len(set(shapes)) > 1:
+        raise ParameterError(
+            "state_size, model_size and cw_tau must be three numbers or three lists of "
+            f"equal length, not {_show(states)}, {_show(beliefs)} and {_show(periods)}"
+        )
+    if isinstance(states, int):
+        states, beliefs, periods = [states], [beliefs], [periods]
+    if periods[0] != 1:
+        raise ParameterError(f"cw_tau must start with 1, not {periods[0]}")
+    alike = len(states) > 1 and len(set(states)) == len(set(beliefs)) == 1
+    if values["cell_as_prior"] and not alike:
+        raise ParameterError(
+            "cell_as_prior must be 0 unless state_size and model_size are lists of two "
+            f"or more equal sizes, not {_show(states)} and {_show(beliefs)}"
+        )
+    if "rssm_ma" in (values["model"], values["tap_cell"]):
+        for size in (*states, *beliefs):
+            if not 0 < int(values["ma_ppn"] * size) < size:
+                raise ParameterError(
+                    "ma_ppn must leave neither part of state_size and model_size "
+                    f"empty, as {values['ma_ppn']} does for a size of {size}"
+                )
+    if values["tap_cell"] and "rnn" in (values["model"], values["tap_cell"]):
+        raise ParameterError(
+            "model and tap_cell must both have a distribution to compare; rnn has none"
+        )
 
 
 def _check_heads(config: ml_collections.ConfigDict) -> None:

@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         params = configs.parse(args.params, "--params")
         config = configs.load(args.config, params, args.logdir, source="--params")
+        _check_checkpoint(config.checkpoint_to_load)
         if any(task.renders for task in tasks.load(config)):
             opengl.require_isolation(config.isolate_envs)
     except (configs.ParameterError, opengl.OpenGLError) as error:
@@ -87,6 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted{again}.", flush=True)
         return 130
     return 1 if experiment.failed else 0
+
+
+def _check_checkpoint(path: str | None) -> None:
+    """Refuses a checkpoint to load that is not there."""
+    if path and not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
+        raise configs.ParameterError(
+            f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
+            f"folder of checkpoints, not {path!r}"
+        )
 
 
 def _make_parser() -> argparse.ArgumentParser:

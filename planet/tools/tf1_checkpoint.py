@@ -41,10 +41,7 @@ def load(model, path: str | os.PathLike) -> None:
       CheckpointError: when the file can't be read, or when variables are missing,
         left over or of another shape; the message lists them, the model is unchanged.
     """
-    try:
-        reader = tf.train.load_checkpoint(os.fspath(path))
-    except (ValueError, tf.errors.OpError) as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+    reader = _open(path)
     found = {
         name.removesuffix(":0"): (name, shape)
         for name, shape in reader.get_variable_to_shape_map().items()
@@ -63,6 +60,23 @@ def load(model, path: str | os.PathLike) -> None:
         )
     for name, variable in wanted.items():
         variable.assign(reader.get_tensor(found[name][0]))
+
+
+def is_original(path: str | os.PathLike) -> bool:
+    """Whether a checkpoint holds a model as the original programs save it.
+
+    Raises:
+      CheckpointError: when the file can't be read.
+    """
+    return any(map(_is_weight, _open(path).get_variable_to_shape_map()))
+
+
+def _open(path: str | os.PathLike):
+    """A reader of the checkpoint with that prefix."""
+    try:
+        return tf.train.load_checkpoint(os.fspath(path))
+    except (ValueError, tf.errors.OpError) as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
 
 def _is_weight(name: str) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 
 import keras
 import ml_collections
 import tensorflow as tf
 
-from planet.models import base
+from planet.models import base, clockwork, paired
 from planet.networks import basic
 from planet.tools import mask as mask_lib
-from planet.tools import noise, overshooting, unroll
+from planet.tools import noise, overshooting, time_agnostic, unroll
 
 
 def define_model(
@@ -29,8 +30,8 @@ def define_model(
     Returns:
       The model, ready to be trained, restored or used.
     """
-    module, name = config.cell_class.split(":")
-    cell = getattr(importlib.import_module(module), name).from_settings(config)
+    cell = _define_cell(config.cell_class, config)
+    tap_cell = _define_cell(config.tap_class, config) if config.tap_class else None
     network = importlib.import_module(config.network_module)
     units = 10 if config.dumbnet else config.num_units
     heads = {
@@ -39,9 +40,23 @@ def define_model(
         if key not in ("image", "action")
     }
     heads["image"] = network.Decoder(data_spec["image"], config.dumbnet)
-    model = Model(cell, network.Encoder(config.dumbnet), heads, config)
+    model = Model(cell, network.Encoder(config.dumbnet), heads, config, tap_cell)
     model.build(data_spec)
     return model
+
+
+def _define_cell(class_name: str, config: ml_collections.ConfigDict) -> base.Base:
+    """The cell of a class `module:name`; lists of sizes make a clockwork of it."""
+    module, name = class_name.split(":")
+    cell_class = getattr(importlib.import_module(module), name)
+    if isinstance(config.state_size, int):
+        return cell_class.from_settings(config)
+    sizes = zip(config.state_size, config.model_size, strict=True)
+    cells = [
+        cell_class.from_settings({**config, "state_size": state, "model_size": belief})
+        for state, belief in sizes
+    ]
+    return clockwork.Clockwork(cells, config.cw_tau)
 
 
 class Model(tf.Module):
@@ -52,6 +67,7 @@ class Model(tf.Module):
       encoder: embeds images [..., H, W, C] as vectors [..., E].
       heads: distribution over the target of that name, from features [..., F].
       config: scales, overshooting distance, optimizer settings.
+      tap_cell: cell of the time-agnostic predictor, if there is to be one.
     """
 
     def __init__(
@@ -60,9 +76,11 @@ class Model(tf.Module):
         encoder: keras.layers.Layer,
         heads: dict[str, keras.layers.Layer],
         config: ml_collections.ConfigDict,
+        tap_cell: base.Base | None = None,
     ):
         super().__init__(name="model")
         self.cell = cell
+        self.tap_cell = tap_cell
         self.encoder = encoder
         self.heads = heads
         self._config = config
@@ -76,13 +94,12 @@ class Model(tf.Module):
     @property
     def variables_by_optimizer(self) -> dict[str, list[keras.Variable]]:
         """Trained variables by the optimizer in charge: model, or a diagnostic head."""
-        modules = [self.encoder, self.cell] + [
-            head for key, head in self.heads.items() if key not in self._diagnostics
-        ]
-        return {
-            "model": [v for module in modules for v in module.trainable_variables],
-            **{key: self.heads[key].trainable_variables for key in self._diagnostics},
-        }
+        groups = {key: [] for key in self.optimizers}
+        for name, part in self.parts.items():
+            key = name.removeprefix("head_")
+            group = groups[key if key in self._diagnostics else "model"]
+            group.extend(part.trainable_variables)
+        return groups
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -90,22 +107,49 @@ class Model(tf.Module):
         return [v for group in self.variables_by_optimizer.values() for v in group]
 
     @property
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        """What the model consists of, by name."""
+        parts = {"encoder": self.encoder, "cell": self.cell}
+        if self.tap_cell:
+            parts["tap_cell"] = self.tap_cell
+        return parts | {f"head_{key}": head for key, head in self.heads.items()}
+
+    @property
     def scopes(self) -> dict[str, keras.layers.Layer]:
         """Layers by the scope that holds their variables in original checkpoints."""
-        parts = {"encoder": self.encoder}
-        parts.update({f"head_{key}": head for key, head in self.heads.items()})
-        return self.cell.scopes | {
-            f"{part}/{scope}": layer
-            for part, module in parts.items()
-            for scope, layer in module.scopes.items()
+        return {
+            scope if name == "cell" else f"{name}/{scope}": layer
+            for name, part in self.parts.items()
+            for scope, layer in part.scopes.items()
         }
+
+    @property
+    def acting_cell(self):
+        """The cell with which to filter and plan; see `imagined_reward`."""
+        return paired.Paired(self.cell, self.tap_cell) if self.tap_cell else self.cell
+
+    def table(self) -> str:
+        """The parts of the model, with what they are, and how large, one a line."""
+        rows = [("part", "parameters", "kind")]
+        for name, part in self.parts.items():
+            kind = type(part).__name__
+            if isinstance(part, base.Base):
+                sizes = (f"{key} {size}" for key, size in part.state_sizes.items())
+                kind = f"{kind} of {', '.join(sizes)}"
+            rows.append((name, _count(part.trainable_variables), kind))
+        rows.append(("all", _count(self.trainable_variables), ""))
+        lines = [
+            f"{name:<20} {count:>12,}  {kind}".rstrip() for name, count, kind in rows
+        ]
+        return "\n".join([f"{'part':<20} {'parameters':>12}  kind", *lines])
 
     def build(self, data_spec: Mapping[str, tuple[int, ...]]) -> None:
         """Creates the variables of all layers and optimizers."""
         action = tf.zeros([1, *data_spec["action"]])
         embedded = self.encoder(tf.zeros([1, *data_spec["image"]]))
-        _, posterior = self.cell.observe(self.cell.zero_state(1), action, embedded)
-        features = self.cell.features_from_state(posterior)
+        for cell in filter(None, (self.cell, self.tap_cell)):
+            _, posterior = cell.observe(cell.zero_state(1), action, embedded)
+            features = cell.features_from_state(posterior)
         for head in self.heads.values():
             head(features)
         for key, variables in self.variables_by_optimizer.items():
@@ -123,7 +167,8 @@ class Model(tf.Module):
           seed: integers [2] that determine all noise.
 
         Returns:
-          Scalars by name: `zero_step/...`, `overshooting/...` and `total`.
+          Scalars by name: `zero_step/...`, `overshooting/...`, `time_agnostic/...`
+          and `total`.
         """
         return self.evaluate(data, seed)[0]
 
@@ -148,6 +193,10 @@ class Model(tf.Module):
                 predictions = overshooting.overshooting(
                     self.cell, posterior, data["action"], config.overshooting
                 )
+            if self.tap_cell:
+                _, tap_posterior = unroll.closed_loop(
+                    self.tap_cell, embedded, data["action"]
+                )
         mask = mask_lib.from_length(data["length"], data["action"].shape[1])
         errors = self._errors(posterior, data, mask)
         divergence = self.cell.divergence_from_states(posterior, prior, mask)
@@ -158,6 +207,8 @@ class Model(tf.Module):
         )
         if config.overshooting > 1:
             terms |= self._overshooting_losses(predictions, posterior, data, mask)
+        if self.tap_cell:
+            terms |= self._time_agnostic_losses(tap_posterior, data, mask)
         terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
         return terms, {
             "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
@@ -196,7 +247,21 @@ class Model(tf.Module):
         return losses, metrics
 
     def imagined_reward(self, state: base.State) -> tf.Tensor:
-        """Mean of the reward, [...], of states with entries [..., S]."""
+        """Mean of the reward, [...], of states [..., S] of the acting cell.
+
+        With a time-agnostic predictor, it is lowered where that and the cell disagree
+        on the state, by at most the standard deviation of the rewards.
+        """
+        if not self.tap_cell:
+            return self._reward(state)
+        rewards = self._reward(state["cell"])
+        divergence = self.cell.divergence_from_states(state["cell"], state["tap"])
+        disagreement = divergence / state["cell"]["mean"].shape[-1]
+        scale = 2 * (tf.sigmoid(disagreement) - 0.5)
+        return rewards - scale * tf.math.reduce_std(rewards)
+
+    def _reward(self, state: base.State) -> tf.Tensor:
+        """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
 
     def _errors(self, posterior, data, mask, skip=()) -> dict[str, tf.Tensor]:
@@ -243,6 +308,24 @@ class Model(tf.Module):
         terms["overshooting/divergence"] = tf.reduce_mean(tf.stack(divergences))
         return terms
 
+    def _time_agnostic_losses(self, posterior, data, mask) -> dict[str, tf.Tensor]:
+        """Errors of predictions that may come true at any later step.
+
+        Each step's posterior is decoded, and the error is the smallest with regard to
+        the targets of strictly later valid steps.
+        """
+        features = self.tap_cell.features_from_state(posterior)
+        stopped = tf.stop_gradient(features)
+        terms = {}
+        for key, head in self.heads.items():
+            mean = head(stopped if key in self._diagnostics else features).mean()
+            errors = time_agnostic.pairwise_errors(mean, data[key])
+            terms[f"time_agnostic/{key}"] = time_agnostic.best_later_error(errors, mask)
+        terms["time_agnostic/global_divergence"] = _mean_of_sequences(
+            self.tap_cell.global_divergence(posterior, mask), mask
+        )
+        return terms
+
     def _divergence_loss(self, divergence, mask) -> tf.Tensor:
         """Mean divergence beyond the free nats, scalar, from nats [B, T]."""
         return _mean_of_sequences(
@@ -262,11 +345,16 @@ class Model(tf.Module):
             "reward": config.reward_scale,
             "divergence": config.divergence_scale,
             "global_divergence": config.global_divergence_scale,
-            "cell_as_prior": config.get("cell_as_prior", 0.0),
+            "cell_as_prior": config.cell_as_prior,
         }
         if group == "overshooting":
             scales["reward"] = config.overshooting_reward_scale
         return scales.get(key, 1.0)
+
+
+def _count(variables: list[keras.Variable]) -> int:
+    """Number of parameters."""
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def _mean_of_sequences(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,14 @@ import tqdm
 from planet.control import mpc_agent, planning, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
-from planet.tools import episode_files, noise, numpy_episodes, preprocess, schedule
+from planet.tools import (
+    episode_files,
+    noise,
+    numpy_episodes,
+    preprocess,
+    schedule,
+    tf1_checkpoint,
+)
 from planet.training import define_model
 from planet.training.trainer import Trainer
 
@@ -53,9 +60,14 @@ def train(
         collect_seed_episodes(config, tasks, envs, folders, start)
         data_spec = make_data_spec(envs[tasks[0].name])
         model = define_model.define_model(config, data_spec)
+        print(model.table(), flush=True)
+        _note_model(model, logdir / "config.yaml")
         trainer = Trainer(logdir, config, model, seeds)
         if trainer.restore():
             print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
+        elif config.checkpoint_to_load:
+            load_weights(model, config.checkpoint_to_load)
+            print(f"Start from {config.checkpoint_to_load}.", flush=True)
         datasets = {
             phase: make_dataset(config, data_spec, folder, start + trainer.step)
             for phase, folder in folders.items()
@@ -154,6 +166,71 @@ def make_dataset(
     )
 
 
+def load_weights(model: define_model.Model, path: str) -> None:
+    """Sets the weights of a model to those of a checkpoint, ours or an original one.
+
+    Args:
+      model: the model to change.
+      path: prefix of the checkpoint, or a folder of which the newest is taken.
+
+    Raises:
+      CheckpointError: when the checkpoint can't be read or does not fit the model.
+    """
+    prefix = path
+    if os.path.isdir(path):
+        prefix = tf.train.latest_checkpoint(path) or path
+    if tf1_checkpoint.is_original(prefix):
+        tf1_checkpoint.load(model, prefix)
+        return
+    parts = {"encoder": model.encoder, "cell": model.cell, "heads": model.heads}
+    if model.tap_cell:
+        parts["tap_cell"] = model.tap_cell
+    weights = tf.train.Checkpoint(model=tf.train.Checkpoint(**parts))
+    try:
+        status = weights.read(prefix)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise tf1_checkpoint.CheckpointError(
+            f"checkpoint {prefix} does not fit the model: {error}"
+        ) from error
+
+
+def make_agent(
+    config: ml_collections.ConfigDict,
+    model: define_model.Model,
+    horizon: int,
+    num_envs: int,
+    action_size: int,
+) -> mpc_agent.MPCAgent:
+    """The agent that plans with a model.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      model: the agent's model.
+      horizon: steps to plan.
+      num_envs: environments to decide for at once.
+      action_size: entries of an action.
+    """
+    planner = functools.partial(
+        planning.cross_entropy_method,
+        amount=config.cem_amount,
+        topk=config.cem_topk,
+        iterations=config.cem_iterations,
+        discount=config.discount,
+    )
+    return mpc_agent.MPCAgent(
+        model.acting_cell,
+        model.encoder,
+        model.imagined_reward,
+        planner,
+        horizon,
+        num_envs,
+        action_size,
+        config.image_bits,
+        config.warm_start,
+    )
+
+
 class Simulations:
     """Episodes that a learning agent lives through, as its schedule wants them.
 
@@ -175,9 +252,10 @@ class Simulations:
     ):
         self._config = config
         self._envs = envs
-        self._model = model
         self._seeds = seeds
         self._folders = folders
+        # An agent compiles its graph, so each kind is made once.
+        self._make_agent = functools.cache(functools.partial(make_agent, config, model))
 
     def collect(self, trained: int) -> list[float]:
         """Records episodes with exploration if they are due.
@@ -216,33 +294,18 @@ class Simulations:
 
     def _run(self, envs, horizon, exploration=0.0, phase=None) -> list[float]:
         """The returns of one episode in each environment."""
-        agent = self._agent(horizon, len(envs), *envs.action_space.shape)
+        agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
         folder = str(self._folders[phase]) if phase else None
         returns = simulate.simulate(agent, envs, self._seeds.next, exploration, folder)
         return returns.tolist()
 
-    @functools.cache  # noqa: B019
-    def _agent(self, horizon, num_envs, action_size) -> mpc_agent.MPCAgent:
-        """The agent for batches of that kind; made once, for it compiles its graph."""
-        config, model = self._config, self._model
-        planner = functools.partial(
-            planning.cross_entropy_method,
-            amount=config.cem_amount,
-            topk=config.cem_topk,
-            iterations=config.cem_iterations,
-            discount=config.discount,
-        )
-        return mpc_agent.MPCAgent(
-            model.cell,
-            model.encoder,
-            model.imagined_reward,
-            planner,
-            horizon,
-            num_envs,
-            action_size,
-            config.image_bits,
-            config.warm_start,
-        )
+
+def _note_model(model: define_model.Model, path: pathlib.Path) -> None:
+    """Adds to the settings of a run which model was built from them, as a comment."""
+    note = "".join(f"# {line}\n" for line in model.table().splitlines())
+    if path.exists() and note not in path.read_text(encoding="utf-8"):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(note)
 
 
 def _make_batch(task, config, amount) -> BatchEnv:

@@ -16,7 +16,6 @@ from planet.networks import basic, conv_ha
 from planet.scripts import configs
 from planet.tools import noise, overshooting, unroll
 from planet.training import define_model
-from tests.models import golden_model
 
 STEPS = 6
 SEED = (3, 4)
@@ -80,18 +79,6 @@ def assert_ticks(states, start, first_step, periods, sizes):
 
 def assert_equal(actual, expected):
     tf.nest.map_structure(np.testing.assert_array_equal, actual, expected)
-
-
-@pytest.mark.parametrize(
-    ("case", "sizes", "periods"),
-    [
-        ("clockwork", [(6, 20), (4, 12)], [1, 3]),
-        ("clockwork_prior", [(4, 12)] * 3, [1, 2, 4]),
-    ],
-)
-def test_agrees_with_the_original(case, sizes, periods):
-    cells = [RSSM(*size, mean_only=True) for size in sizes]
-    golden_model.check(case, Clockwork(cells, periods))
 
 
 def test_single_cell_of_period_1_is_the_rssm():

@@ -240,6 +240,62 @@ def test_settings_cannot_be_added():
             "cem_topk must be at most 1000 (cem_amount), not 1001",
         ),
         (
+            {"model_size": [100, 100], "state_size": [15, 15]},
+            "state_size, model_size and cw_tau must be three numbers or three lists of "
+            "equal length, not [15, 15], [100, 100] and 1",
+        ),
+        (
+            {"model_size": [100, 100], "state_size": [15], "cw_tau": [1, 4]},
+            "state_size, model_size and cw_tau must be three numbers or three lists of "
+            "equal length, not [15], [100, 100] and [1, 4]",
+        ),
+        (
+            {"model_size": [9, 9], "state_size": [5, 5], "cw_tau": [2, 4]},
+            "cw_tau must start with 1, not 2",
+        ),
+        ({"cw_tau": 3}, "cw_tau must start with 1, not 3"),
+        (
+            {"model_size": [9, 9], "state_size": [5, 5], "cw_tau": [1, 1.5]},
+            "cw_tau in --params must be a whole number of at least 1, or a list of "
+            "such, not [1, 1.5]",
+        ),
+        (
+            {"cell_as_prior": 0.1},
+            "cell_as_prior must be 0 unless state_size and model_size are lists of two "
+            "or more equal sizes, not 30 and 200",
+        ),
+        (
+            {
+                "model_size": [9, 9],
+                "state_size": [5, 6],
+                "cw_tau": [1, 2],
+                "cell_as_prior": 0.1,
+            },
+            "cell_as_prior must be 0 unless state_size and model_size are lists of two "
+            "or more equal sizes, not [5, 6] and [9, 9]",
+        ),
+        (
+            {"ma_ppn": 1.0},
+            "ma_ppn in --params must be a number in (0, 1), not 1.0",
+        ),
+        (
+            {"ma_alpha": 0},
+            "ma_alpha in --params must be a number in (0, 1], not 0",
+        ),
+        (
+            {"model": "rssm_ma", "ma_ppn": 0.01},
+            "ma_ppn must leave neither part of state_size and model_size empty, as "
+            "0.01 does for a size of 30",
+        ),
+        (
+            {"tap_cell": "rnn"},
+            "model and tap_cell must both have a distribution to compare; rnn has none",
+        ),
+        (
+            {"tap_cell": "rsm"},
+            "unknown model 'rsm' in --params; did you mean 'rssm'?",
+        ),
+        (
             {"collect_horizons": [6, 12, 24], "exploration_noises": [0.1, 0.2]},
             "exploration_noises must be one value, or as many as the 3 of "
             "collect_horizons, not 2",
@@ -279,6 +335,11 @@ def test_messages(params, message):
         {"action_repeats": ["cup_catch"]},
         {"action_repeats": {"cup_catch": 0}},
         {"model": ["rssm"]},
+        {"model_size": [], "state_size": [], "cw_tau": []},
+        {"model_size": "big"},
+        {"cw_tau": [1, -1]},
+        {"ma_alpha": 1.5},
+        {"checkpoint_to_load": 3},
         {"model": "two\nlines" * 99},
         {3: 4},
         {None: 4},

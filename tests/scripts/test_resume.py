@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from planet.tools import episode_files
 
@@ -40,7 +40,7 @@ def read_tags(folder):
     """Steps of the train losses and of the scores in the event files of a run."""
     result = {}
     for phase, tag in (("train", "loss/total"), ("test", "score")):
-        events = event_accumulator.EventAccumulator(str(folder / phase))
+        events = plugin_event_accumulator.EventAccumulator(str(folder / phase))
         events.Reload()
         result[phase] = {
             event.step: float(tf.make_ndarray(event.tensor_proto))

@@ -54,6 +54,11 @@ def run_train(run_python, tmp_path):
             "batch_shape in --params must be a list of 2 values, not [8]",
         ),
         (
+            ("--params", "{checkpoint_to_load: missing/ckpt}"),
+            "checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
+            "folder of checkpoints, not 'missing/ckpt'",
+        ),
+        (
             ("--params", "[tasks]"),
             "--params must be a mapping of parameters, not ['tasks']",
         ),

@@ -11,7 +11,7 @@ SPEC = {
     "image": (64, 64, 3),
     "action": (2,),
     "reward": (),
-    "position": (3,),
+    "orientations": (3,),
     "height": (),
 }
 SIZES = {
@@ -46,7 +46,7 @@ def model():
 
 def test_names_and_sum_of_the_losses(model):
     losses = {key: float(value) for key, value in model.losses(make_batch()).items()}
-    heads = ["image", "reward", "position", "height"]
+    heads = ["image", "reward", "orientations", "height"]
     extra = ["divergence", "global_divergence"]
     expected = [f"zero_step/{key}" for key in [*heads, *extra]]
     expected += [f"overshooting/{key}" for key in [*heads[1:], "divergence"]]
@@ -105,19 +105,71 @@ def test_divergence_is_averaged_over_the_valid_steps():
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_only_gradient_heads_train_the_model(trained):
-    heads = ["image", "reward"] + ["position"] * trained
+def test_only_gradient_heads_train_the_model_and_not_by_overshooting(trained):
+    heads = ["image", "reward"] + ["height"] * trained
     model = make_model(gradient_heads=heads)
     with tf.GradientTape(persistent=True) as tape:
         losses = model.losses(make_batch())
-    for term in ("zero_step/position", "overshooting/position"):
-        own = tape.gradient(losses[term], model.heads["position"].trainable_variables)
-        assert float(tf.linalg.global_norm(own)) > 0
-        for part in (model.encoder, model.cell):
-            gradients = tape.gradient(losses[term], part.trainable_variables)
-            reached = [gradient for gradient in gradients if gradient is not None]
-            norm = float(tf.linalg.global_norm(reached)) if reached else 0
-            assert (norm > 0) == trained
+    own = model.heads["height"].trainable_variables
+    others = model.encoder.trainable_variables + model.cell.trainable_variables
+    for term, reaches in (("zero_step", trained), ("overshooting", False)):
+        loss = losses[f"{term}/height"]
+        assert float(tf.linalg.global_norm(tape.gradient(loss, own))) > 0
+        gradients = tape.gradient(loss, others)
+        assert any(gradient is not None for gradient in gradients) == reaches
+
+
+def test_time_agnostic_predictor_learns_from_later_steps():
+    model = make_model(tap_cell="ssm", mean_only=True)
+    with tf.GradientTape() as tape:
+        losses = model.losses(make_batch((6, 3, 1)))
+    gradients = tape.gradient(losses["total"], model.tap_cell.trainable_variables)
+    assert all(float(tf.norm(gradient)) > 0 for gradient in gradients[6:])
+    terms = {key for key in losses if key.startswith("time_agnostic/")}
+    keys = ["image", "reward", "orientations", "height", "global_divergence"]
+    assert terms == {f"time_agnostic/{key}" for key in keys}
+    assert all(float(losses[term]) > 0 for term in terms)
+    scales = {"reward": 10, "global_divergence": 0.1, "overshooting/reward": 100}
+    total = sum(
+        scales.get(key, scales.get(key.split("/")[1], 1)) * float(value)
+        for key, value in losses.items()
+        if key != "total"
+    )
+    assert float(losses["total"]) == pytest.approx(total, rel=1e-5)
+
+
+def test_disagreement_of_the_cells_lowers_the_imagined_reward():
+    model = make_model(tap_cell="rssm")
+    random = np.random.default_rng(0)
+    state = {
+        key: tf.constant(random.uniform(0.5, 1.0, (4, 3, size)), tf.float32)
+        for key, size in model.cell.state_sizes.items()
+    }
+    same = model.imagined_reward({"cell": state, "tap": state}).numpy()
+    moved = {
+        **state,
+        "mean": tf.tensor_scatter_nd_add(
+            state["mean"], [[1, 2]], tf.ones([1, 4]) * 2.0
+        ),
+    }
+    lowered = model.imagined_reward({"cell": state, "tap": moved}).numpy()
+    penalty = same - lowered
+    assert 0 < penalty[1, 2] <= same.std() + 1e-6
+    penalty[1, 2] = 0
+    assert penalty == pytest.approx(0, abs=1e-6)
+
+
+def test_table_counts_the_parameters_of_all_parts():
+    model = make_model(
+        tap_cell="rssm", model_size=[8, 6], state_size=[4, 2], cw_tau=[1, 2]
+    )
+    lines = model.table().splitlines()
+    names = ["part", "encoder", "cell", "tap_cell"]
+    heads = [f"head_{key}" for key in ("reward", "orientations", "height", "image")]
+    assert [line.split()[0] for line in lines] == [*names, *heads, "all"]
+    assert "Clockwork of mean 6, stddev 6, sample 6, belief 14" in lines[2]
+    counts = [int(line.split()[1].replace(",", "")) for line in lines[1:]]
+    assert sum(counts[:-1]) == counts[-1]
 
 
 def test_update_moves_every_variable_and_compiles_once():
@@ -131,7 +183,9 @@ def test_update_moves_every_variable_and_compiles_once():
     for old, variable in zip(before, model.trainable_variables, strict=True):
         assert not np.array_equal(old, variable.numpy()), variable.path
     norms = {key for key in metrics if key.startswith("gradient_norm/")}
-    assert norms == {f"gradient_norm/{key}" for key in ("model", "position", "height")}
+    assert norms == {
+        f"gradient_norm/{key}" for key in ("model", "orientations", "height")
+    }
 
 
 def test_update_is_a_function_of_weights_data_and_seed():

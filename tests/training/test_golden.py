@@ -8,7 +8,16 @@ from planet.tools import overshooting, tf1_checkpoint, unroll
 from planet.training import define_model
 from tests.golden import golden
 
-CASES = ["rssm", "rssm_newhp", "rssm_overshooting_5", "rssm_lengths"]
+CASES = [
+    "rssm",
+    "rssm_newhp",
+    "rssm_overshooting_5",
+    "rssm_lengths",
+    "ssm",
+    "rssm_ma",
+    "clockwork",
+    "clockwork_prior",
+]
 
 
 @pytest.fixture(params=CASES)
@@ -63,21 +72,23 @@ def test_states(case):
     meta, arrays, model, data = case
     embedded = model.encoder(data["image"])
     prior, posterior = unroll.closed_loop(model.cell, embedded, data["action"])
-    for key in ("mean", "stddev", "belief"):
-        for name, state in {"prior": prior, "posterior": posterior}.items():
-            expected = arrays[f"zero_step/{name}/{key}"]
-            assert_close(state[key], expected, meta["lengths"])
+    states = {"prior": prior, "posterior": posterior}
+    names = [name.split("/") for name in arrays if name.startswith("zero_step")]
+    assert names
+    for group, name, key in names:
+        expected = arrays[f"{group}/{name}/{key}"]
+        assert_close(states[name][key], expected, meta["lengths"])
 
 
 def test_overshooting_states(case):
     meta, arrays, model, data = case
     embedded = model.encoder(data["image"])
     _, posterior = unroll.closed_loop(model.cell, embedded, data["action"])
-    amount = meta["params"].get("overshooting", meta["length"] - 1)
-    priors = overshooting.overshooting(model.cell, posterior, data["action"], amount)
-    if meta["config"] == "newhp":
-        assert "overshooting/prior/mean" not in arrays
+    if "overshooting/prior/mean" not in arrays:
+        assert meta["config"] == "newhp" or "overshooting" in meta["params"]
         return
+    amount = arrays["overshooting/prior/mean"].shape[2]
+    priors = overshooting.overshooting(model.cell, posterior, data["action"], amount)
     for distance, prior in enumerate(priors[1:], 1):
         lengths = [max(0, length - distance) for length in meta["lengths"]]
         for key in ("mean", "stddev"):

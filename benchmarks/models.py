@@ -1,0 +1,103 @@
+"""What each latent model costs and learns, by `python -m benchmarks.models`.
+
+Every model makes the same number of updates on the same random episodes of one task.
+The table shows its parameters, seconds per update and per planning decision, and the
+total loss on held-out episodes before and after. Losses compare within a row only:
+models differ in the terms they have.
+"""
+
+import argparse
+import os
+import pathlib
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from benchmarks import speed
+from planet.control import batch_env
+from planet.control.random_episodes import random_episodes
+from planet.scripts import configs, tasks
+from planet.training import define_model, utility
+
+CLOCKWORK = {"model_size": [100, 100], "state_size": [15, 15], "cw_tau": [1, 4]}
+MODELS = {
+    "rssm": {},
+    "rssm, overshooting": {"overshooting": None},
+    "ssm": {"model": "ssm"},
+    "rssm_ma": {"model": "rssm_ma"},
+    "clockwork": CLOCKWORK,
+    "clockwork, cell_as_prior": {**CLOCKWORK, "cell_as_prior": 0.1},
+    "rssm, tap_cell": {"tap_cell": "rssm"},
+    "drnn": {"model": "drnn"},
+    "rnn": {"model": "rnn"},
+}
+HELD_OUT = 3
+
+
+def main() -> None:
+    """Measures every model and prints a table."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--updates", type=int, default=200, metavar="N")
+    parser.add_argument("--task", choices=tasks.names(), default="cartpole_balance")
+    parser.add_argument("--params", default="{}", metavar="YAML", help="for all models")
+    args = parser.parse_args()
+    common = {"tasks": [args.task], "learning_rate_ramp": 0, "seed": 0}
+    common |= configs.parse(args.params, "--params")
+    with tempfile.TemporaryDirectory() as folder:
+        spec = record(configs.load("newhp", common), pathlib.Path(folder))
+        print("| model | parameters | s/update | s/decision | loss before | after |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        for name, params in MODELS.items():
+            config = configs.load("newhp", {**common, **params})
+            print(f"| {name} | {row(config, spec, folder, args.updates)} |", flush=True)
+
+
+def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
+    """Records random episodes; returns the shapes of their entries."""
+    (task,) = tasks.load(config)
+    with batch_env.BatchEnv([batch_env.make(task.env_ctor)]) as envs:
+        for seed, phase in enumerate(utility.PHASES):
+            random_episodes(envs, config.num_seed_episodes, folder / phase, seed)
+        return utility.make_data_spec(envs)
+
+
+def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> str:
+    """The measurements of a model."""
+    model = define_model.define_model(config, spec)
+    batches = {
+        phase: iter(utility.make_dataset(config, spec, pathlib.Path(folder, phase), 0))
+        for phase in utility.PHASES
+    }
+    held_out = [next(batches["test"]) for _ in range(HELD_OUT)]
+    evaluate, update = tf.function(model.losses), tf.function(model.update)
+
+    def loss():
+        seed = tf.constant([0, 0])
+        return np.mean([float(evaluate(data, seed)["total"]) for data in held_out])
+
+    before, seconds, rate = loss(), [], tf.constant(config.learning_rate)
+    for step in tqdm.trange(updates, desc=config.model, leave=False, disable=None):
+        data = next(batches["train"])
+        start = time.perf_counter()
+        losses, _ = update(data, rate, tf.constant([1, step]))
+        float(losses["total"])
+        seconds.append(time.perf_counter() - start)
+    decision = speed.measure(speed.decide(config, model, spec), speed.REPEATS)
+    count = sum(int(tf.size(x)) for x in model.trainable_variables)
+    return (
+        f"{count:,} | {np.median(seconds[1:]):.3f} | {decision:.3f} "
+        f"| {before:.0f} | {loss():.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

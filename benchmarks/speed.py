@@ -1,0 +1,191 @@
+"""How fast the agent decides and learns, by `python -m benchmarks.speed`.
+
+Prints, at the sizes of the named configs, seconds per planning decision and per model
+update, the floating-point operations these need by count, the rate achieved, and its
+share of what one large float32 matrix product achieves on the same machine in the same
+run. Only that share compares between machines; seconds compare within one run.
+"""
+
+import argparse
+import functools
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from planet.scripts import configs
+from planet.training import define_model, utility
+
+DATA_SPEC = {  # Of cheetah_run.
+    "image": (64, 64, 3),
+    "action": (6,),
+    "reward": (),
+    "position": (8,),
+    "velocity": (9,),
+}
+REPEATS = 10
+
+
+def main() -> None:
+    """Measures everything and prints a table."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=REPEATS,
+        metavar="N",
+        help="timed runs of each case; their median counts (default: %(default)s)",
+    )
+    repeats = max(1, parser.parse_args().repeats)
+    print(f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}")
+    peak = measure_peak(repeats)
+    print(f"float32 matrix product of 4096 x 4096: {peak:.0f} GFLOP/s\n")
+    print("| case | seconds | GFLOP | GFLOP/s | share of matmul |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, prepare in CASES.items():
+        run, flop = prepare()
+        seconds = measure(run, repeats)
+        rate = flop / seconds / 1e9
+        print(
+            f"| {name} | {seconds:.3f} | {flop / 1e9:.1f} | {rate:.0f} "
+            f"| {rate / peak:.0%} |",
+            flush=True,
+        )
+
+
+def measure(run: Callable[[int], tf.Tensor | np.ndarray], repeats: int) -> float:
+    """Median seconds of a call, after one that compiles and one that warms up.
+
+    Args:
+      run: what to time; takes the number of the call and returns a result that is
+        ready when it is read.
+      repeats: timed calls.
+    """
+    seconds = []
+    for number in range(repeats + 2):
+        start = time.perf_counter()
+        np.array(run(number))
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[2:]))
+
+
+def measure_peak(repeats: int, size: int = 4096) -> float:
+    """GFLOP/s of a float32 matrix product."""
+    lhs, rhs = tf.random.normal([size, size]), tf.random.normal([size, size])
+    product = tf.function(lambda: tf.reduce_sum(lhs @ rhs))
+    return 2e-9 * size**3 / measure(lambda _: product(), repeats)
+
+
+def decision(config_name: str) -> tuple[Callable, float]:
+    """A planning decision for one environment, and its operations."""
+    config = configs.load(config_name, {})
+    model = define_model.define_model(config, DATA_SPEC)
+    count, (horizon,) = Count(model), config.collect_horizons
+    imagined = config.cem_iterations * config.cem_amount * horizon
+    flop = count.encoder() + count.cell() + count.head("reward") * imagined
+    flop += count.cell("transition") * imagined
+    return decide(config, model, DATA_SPEC), flop
+
+
+def decide(config, model: define_model.Model, spec: Mapping) -> Callable:
+    """What makes one decision, for one environment, of an agent with that model."""
+    (horizon,) = config.collect_horizons
+    agent = utility.make_agent(config, model, horizon, 1, *spec["action"])
+    image = np.random.default_rng(0).integers(0, 256, (1, *spec["image"]), np.uint8)
+    return lambda number: agent.act({"image": image}, 0.3, [0, number])
+
+
+def update(config_name: str) -> tuple[Callable, float]:
+    """A model update on one batch, and its operations.
+
+    The backward pass of a linear layer takes twice the operations of the forward pass.
+    """
+    config = configs.load(config_name, {})
+    model = define_model.define_model(config, DATA_SPEC)
+    batch, steps = config.batch_shape
+    random = np.random.default_rng(0)
+    data = {
+        key: tf.constant(random.uniform(-0.5, 0.5, (batch, steps, *shape)), tf.float32)
+        for key, shape in DATA_SPEC.items()
+    }
+    data["length"] = tf.fill([batch], steps)
+    compiled = tf.function(model.update)
+    count = Count(model)
+    heads = {key: count.head(key) for key in model.heads if key != "image"}
+    forward = count.encoder() + count.cell() + count.decoder() + sum(heads.values())
+    forward *= batch * steps
+    if config.overshooting > 1:
+        predicted = sum(steps - d for d in range(config.overshooting + 1))
+        forward += batch * predicted * count.cell("transition")
+        forward += batch * steps * sum(heads.values())
+    rate = tf.constant(1e-3)
+
+    def run(number):
+        return compiled(data, rate, tf.constant([0, number]))[0]["total"]
+
+    return run, 3 * forward
+
+
+class Count:
+    """Floating-point operations of one forward pass for one step of one sequence.
+
+    Counts a multiplication and an addition for each use of a weight of a matrix or
+    kernel; what is done element by element does not count.
+    """
+
+    def __init__(self, model: define_model.Model):
+        self._model = model
+
+    def encoder(self) -> float:
+        """Operations for an image."""
+        flop, size = 0, DATA_SPEC["image"][0]
+        for layer in self._model.encoder.scopes.values():
+            size = (size - layer.kernel_size[0]) // layer.strides[0] + 1
+            flop += size**2 * _weights(layer)
+        return flop
+
+    def decoder(self) -> float:
+        """Operations for an image."""
+        dense, point, *transposed = self._model.heads["image"].scopes.values()
+        flop, size = _weights(dense) + _weights(point), point.kernel.shape[0]
+        for layer in transposed:
+            flop += size**2 * _weights(layer)
+            size = (size - 1) * layer.strides[0] + layer.kernel_size[0]
+        return flop
+
+    def cell(self, part: str = "") -> float:
+        """Operations of the transition model, or of a part of it, for a state."""
+        scopes = self._model.cell.scopes.items()
+        return sum(_weights(layer) for scope, layer in scopes if part in scope)
+
+    def head(self, key: str) -> float:
+        """Operations of a feed-forward head for a state."""
+        return sum(map(_weights, self._model.heads[key].scopes.values()))
+
+
+def _weights(layer) -> float:
+    """Twice the entries of a layer's matrices and kernels."""
+    shapes = [variable.shape for variable in layer.trainable_variables]
+    return 2 * sum(math.prod(shape) for shape in shapes if len(shape) > 1)
+
+
+CASES = {
+    "planning decision, default": functools.partial(decision, "default"),
+    "update 8 x 50, newhp": functools.partial(update, "newhp"),
+    "update 8 x 50, default": functools.partial(update, "default"),
+    "update 50 x 50, icml": functools.partial(update, "icml"),
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Every published experiment, and every model, by its parameters alone.
+
+Each learns for a few updates, collects, is tested and can be continued, on a real
+environment at small sizes.
+"""
+
+import numpy as np
+import pytest
+
+from planet.control import batch_env
+from planet.scripts import configs, tasks
+from planet.tools import episode_files, noise
+from planet.training import define_model, trainer, utility
+
+CLOCKWORK = {"model_size": [8, 6], "state_size": [4, 3], "cw_tau": [1, 3]}
+EQUAL = {"model_size": [8, 8, 8], "state_size": [4, 4, 4], "cw_tau": [1, 2, 4]}
+DETERMINISTIC = {
+    "overshooting": 0,
+    "mean_only": True,
+    "divergence_scale": 0.0,
+    "global_divergence_scale": 0.0,
+}
+CAMERA_READY = {
+    "future_rnn": True,
+    "free_nats": 3.0,
+    "overshooting": 0,
+    "global_divergence_scale": 0.0,
+    "overshooting_reward_scale": 0.0,
+}
+EXPERIMENTS = {
+    "planet": {},
+    "no overshooting": {"overshooting": 0},
+    "random dataset": {"collect_every": 999999999, "num_seed_episodes": 2},
+    "random collection": {"planner_iterations": 0, "train_action_noise": 1.0},
+    "purely deterministic": DETERMINISTIC,
+    "purely stochastic": {"model": "ssm"},
+    "all tasks": {"tasks": "all"},
+    "camera-ready": CAMERA_READY,
+    "moving average": {"model": "rssm_ma", "ma_ppn": 0.5, "ma_alpha": 0.5},
+    "clockwork": CLOCKWORK,
+    "clockwork of ssm": {**CLOCKWORK, "model": "ssm"},
+    "clockwork of rssm_ma": {**CLOCKWORK, "model": "rssm_ma", "ma_ppn": 0.5},
+    "clockwork of drnn": {**CLOCKWORK, "model": "drnn"},
+    "clockwork of rnn": {**CLOCKWORK, "model": "rnn"},
+    "cell as prior": {**EQUAL, "cell_as_prior": 0.1},
+    "time-agnostic": {"tap_cell": "rssm"},
+    "time-agnostic clockwork": {**CLOCKWORK, "tap_cell": "ssm"},
+    "drnn": {"model": "drnn"},
+    "rnn": {"model": "rnn"},
+    "warm start": {"warm_start": True},
+}
+QUICK = ("clockwork", "time-agnostic")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in EXPERIMENTS
+    ],
+)
+def test_experiment(name, tmp_path):
+    small = {"tasks": ["cartpole_balance"], "dumbnet": True, "max_steps": 20}
+    config = configs.load("debug", {**small, **EXPERIMENTS[name]})
+    chosen = tasks.load(config)
+    (score,) = utility.train(config, chosen, tmp_path)
+    assert np.isfinite(score)
+    collected = episode_files.scan(tmp_path / "train_episodes")
+    expected = config.num_seed_episodes + (config.collect_every <= 10)
+    assert len(collected) == len(chosen) * expected
+    with batch_env.BatchEnv([batch_env.make(chosen[0].env_ctor)]) as envs:
+        model = define_model.define_model(config, utility.make_data_spec(envs))
+    continued = trainer.Trainer(tmp_path, config, model, noise.Seeds(0))
+    assert continued.restore()
+    assert continued.step == 20
