@@ -29,7 +29,6 @@ setuptools.setup(
         "numpy>=2.1,<3",
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
-        "pillow>=12,<14",  # Images.
         "tqdm>=4.70,<5",  # Progress line.
     ],
     extras_require={

@@ -27,6 +27,15 @@ MODELS = {
     "drnn": "planet.models.drnn:DRNN",
     "rnn": "planet.models.rnn:RNN",
 }
+# Time-agnostic predictors of each model: the heads must fit, and there must be a
+# distribution to compare.
+TAP_CELLS = {
+    "rssm": ("rssm", "rssm_ma"),
+    "rssm_ma": ("rssm", "rssm_ma"),
+    "ssm": ("ssm",),
+    "drnn": ("drnn",),
+    "rnn": (),
+}
 NETWORKS = {"conv_ha": "planet.networks.conv_ha"}
 ACTIVATIONS = ("relu", "elu", "gelu", "selu", "silu", "softplus", "tanh")
 
@@ -585,7 +594,8 @@ def _check_model(values: dict[str, Any]) -> None:
     if values["cell_as_prior"] and not alike:
         raise ParameterError(
             "cell_as_prior must be 0 unless state_size and model_size are lists of two "
-            f"or more equal sizes, not {_show(states)} and {_show(beliefs)}"
+            f"or more equal sizes, not {_show(values['state_size'])} and "
+            f"{_show(values['model_size'])}"
         )
     if "rssm_ma" in (values["model"], values["tap_cell"]):
         for size in (*states, *beliefs):
@@ -594,9 +604,11 @@ def _check_model(values: dict[str, Any]) -> None:
                     "ma_ppn must leave neither part of state_size and model_size "
                     f"empty, as {values['ma_ppn']} does for a size of {size}"
                 )
-    if values["tap_cell"] and "rnn" in (values["model"], values["tap_cell"]):
+    predictors = TAP_CELLS[values["model"]]
+    if values["tap_cell"] not in (None, *predictors):
         raise ParameterError(
-            "model and tap_cell must both have a distribution to compare; rnn has none"
+            f"tap_cell must be {', '.join(predictors) or 'null'} for a model "
+            f"{values['model']!r}, not {values['tap_cell']!r}"
         )
 
 

@@ -136,12 +136,9 @@ class Model(tf.Module):
             if isinstance(part, base.Base):
                 sizes = (f"{key} {size}" for key, size in part.state_sizes.items())
                 kind = f"{kind} of {', '.join(sizes)}"
-            rows.append((name, _count(part.trainable_variables), kind))
-        rows.append(("all", _count(self.trainable_variables), ""))
-        lines = [
-            f"{name:<20} {count:>12,}  {kind}".rstrip() for name, count, kind in rows
-        ]
-        return "\n".join([f"{'part':<20} {'parameters':>12}  kind", *lines])
+            rows.append((name, f"{_count(part.trainable_variables):,}", kind))
+        rows.append(("all", f"{_count(self.trainable_variables):,}", ""))
+        return "\n".join(f"{a:<20} {b:>12}  {c}".rstrip() for a, b, c in rows)
 
     def build(self, data_spec: Mapping[str, tuple[int, ...]]) -> None:
         """Creates the variables of all layers and optimizers."""

@@ -96,13 +96,11 @@ def make_writers(
     writers = {}
     for phase in ("train", "test"):
         folder = str(logdir / phase)
-        if step:
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            events = event_file_writer.EventFileWriter(folder)
-            events.add_event(
-                event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=start)
-            )
-            events.close()
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        event = event_pb2.Event(wall_time=time.time(), step=step + 1, session_log=start)
+        events = event_file_writer.EventFileWriter(folder)
+        events.add_event(event)
+        events.close()
         writers[phase] = tf.summary.create_file_writer(folder)
     return writers
 

@@ -289,7 +289,11 @@ def test_settings_cannot_be_added():
         ),
         (
             {"tap_cell": "rnn"},
-            "model and tap_cell must both have a distribution to compare; rnn has none",
+            "tap_cell must be rssm, rssm_ma for a model 'rssm', not 'rnn'",
+        ),
+        (
+            {"model": "rnn", "tap_cell": "rssm"},
+            "tap_cell must be null for a model 'rnn', not 'rssm'",
         ),
         (
             {"tap_cell": "rsm"},

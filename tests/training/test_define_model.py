@@ -120,7 +120,7 @@ def test_only_gradient_heads_train_the_model_and_not_by_overshooting(trained):
 
 
 def test_time_agnostic_predictor_learns_from_later_steps():
-    model = make_model(tap_cell="ssm", mean_only=True)
+    model = make_model(model="ssm", tap_cell="ssm", mean_only=True)
     with tf.GradientTape() as tape:
         losses = model.losses(make_batch((6, 3, 1)))
     gradients = tape.gradient(losses["total"], model.tap_cell.trainable_variables)

@@ -44,7 +44,7 @@ EXPERIMENTS = {
     "clockwork of rnn": {**CLOCKWORK, "model": "rnn"},
     "cell as prior": {**EQUAL, "cell_as_prior": 0.1},
     "time-agnostic": {"tap_cell": "rssm"},
-    "time-agnostic clockwork": {**CLOCKWORK, "tap_cell": "ssm"},
+    "time-agnostic clockwork": {**CLOCKWORK, "tap_cell": "rssm_ma", "ma_ppn": 0.5},
     "drnn": {"model": "drnn"},
     "rnn": {"model": "rnn"},
     "warm start": {"warm_start": True},
