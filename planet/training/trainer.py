@@ -106,8 +106,9 @@ class Trainer:
                 report.print_line(self.step)
             report.set("episodes", count_episodes(phase))
             report.write(writers[phase], self.step)
-            if phase == "test":
+            if phase == "test" or self.step >= self._config.max_steps:
                 self._save()
+            if phase == "test":
                 yield report.score
 
     def _train(self, batches, epoch, done, collect, report) -> None:

@@ -4,7 +4,7 @@ import tensorflow as tf
 from planet.models.drnn import DRNN
 from planet.tools import tf1_checkpoint, unroll
 from tests.golden import golden
-from tests.training.test_golden import write_tf1_checkpoint
+from tests.tf1 import write_tf1_checkpoint
 
 
 @pytest.mark.parametrize("case", ["drnn", "drnn_options"])

@@ -5,7 +5,7 @@ import tensorflow as tf
 from planet.scripts import configs
 from planet.tools import tf1_checkpoint
 from planet.training import define_model
-from tests.training.test_golden import write_tf1_checkpoint
+from tests.tf1 import write_tf1_checkpoint
 
 SPEC = {
     "image": (64, 64, 3),

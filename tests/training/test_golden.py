@@ -7,6 +7,7 @@ from planet.scripts import configs
 from planet.tools import overshooting, tf1_checkpoint, unroll
 from planet.training import define_model
 from tests.golden import golden
+from tests.tf1 import write_tf1_checkpoint
 
 CASES = [
     "rssm",
@@ -43,18 +44,6 @@ def case(request, tmp_path):
     tf1_checkpoint.load(model, path)
     data = {key: tf.constant(value) for key, value in golden.inputs(meta).items()}
     return meta, arrays, model, data
-
-
-def write_tf1_checkpoint(path, weights):
-    """Saves variables as TensorFlow 1 does, beside what its optimizer kept."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        for name, value in weights.items():
-            name = name.removesuffix(":0")
-            tf.compat.v1.get_variable(name, initializer=value, use_resource=False)
-            tf.compat.v1.get_variable(f"{name}/Adam", initializer=value * 0)
-        tf.compat.v1.get_variable("global_step", initializer=1000)
-        session.run(tf.compat.v1.global_variables_initializer())
-        return tf.compat.v1.train.Saver().save(session, str(path))
 
 
 def test_losses_and_gradients(case):

@@ -91,6 +91,7 @@ def test_ten_lines_in_a_train_phase(tmp_path, capsys):
     run = Run(tmp_path, train_steps=115, test_steps=5, max_steps=115)
     assert list(run.scores()) == []
     assert capsys.readouterr().out.count("step/score") == 10
+    assert (tmp_path / "checkpoints" / "ckpt-115.index").exists()
 
 
 def test_learning_rate_ramp(tmp_path):
