@@ -85,7 +85,7 @@ class EnvProxy(abc.ABC):
         """Applies an action [A]; returns what gymnasium does.
 
         Raises:
-            EnvError: The environment raised an exception, or its process died.
+          EnvError: The environment raised an exception, or its process died.
         """
         return self.step_async(action)()
 
@@ -222,8 +222,8 @@ def make(env_ctor: EnvCtor, isolate: str = "process") -> EnvProxy:
     """Starts an environment without waiting until it is ready.
 
     Args:
-        env_ctor: Makes the environment; has to be picklable for `process`.
-        isolate: `none`, `thread` or `process`.
+      env_ctor: Makes the environment; has to be picklable for `process`.
+      isolate: `none`, `thread` or `process`.
     """
     proxies = {"none": LocalEnv, "thread": ThreadEnv, "process": ProcessEnv}
     return proxies[isolate](env_ctor)
@@ -233,7 +233,7 @@ class BatchEnv:
     """Several environments with the same spaces, stepped at the same time.
 
     Args:
-        envs: B proxies, which the batch shares with whoever made them.
+      envs: B proxies, which the batch shares with whoever made them.
     """
 
     def __init__(self, envs: Sequence[EnvProxy]):
@@ -266,11 +266,11 @@ class BatchEnv:
         """Starts an episode in each environment.
 
         Args:
-            seed: One per environment.
-            options: Handed to every environment.
+          seed: One per environment.
+          options: Handed to every environment.
 
         Returns:
-            Observations by name, each [B, ...].
+          Observations by name, each [B, ...].
         """
         seeds = [None] * len(self) if seed is None else seed
         pairs = zip(self.envs, seeds, strict=True)
@@ -285,13 +285,13 @@ class BatchEnv:
         """Applies one action in each environment whose episode has not ended.
 
         Args:
-            actions: One per environment [B, A].
-            active: Which environments to step [B]; the others are done from now on.
+          actions: One per environment [B, A].
+          active: Which environments to step [B]; the others are done from now on.
 
         Returns:
-            Observations by name, each [B, ...]; rewards [B]; whether the episode is
-            done [B]; one info dict per environment. Where no step was made, the last
-            observation is held, the reward is 0 and the info is empty.
+          Observations by name, each [B, ...]; rewards [B]; whether the episode is
+          done [B]; one info dict per environment. Where no step was made, the last
+          observation is held, the reward is 0 and the info is empty.
         """
         running = ~self._done if active is None else ~self._done & active
         waits = {i: self.envs[i].step_async(actions[i]) for i in running.nonzero()[0]}

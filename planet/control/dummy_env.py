@@ -9,7 +9,7 @@ class DummyEnv(gymnasium.Env):
     """Shows random images [64, 64, 3], pays random rewards in [0, 1), never ends.
 
     Args:
-        action_size: Number of action entries, each in [-1, 1].
+      action_size: Number of action entries, each in [-1, 1].
     """
 
     def __init__(self, action_size: int = 2):
@@ -25,7 +25,7 @@ class DummyEnv(gymnasium.Env):
         """Ignores the action [A], except that it has to be a valid one.
 
         Raises:
-            ValueError: It has the wrong size or leaves [-1, 1].
+          ValueError: It has the wrong size or leaves [-1, 1].
         """
         if not self.action_space.contains(np.asarray(action, np.float32)):
             raise ValueError(f"action {action} is not in {self.action_space}")

@@ -37,7 +37,7 @@ def renderer() -> str:
     """Asks a process of its own, once, who renders on this machine.
 
     Raises:
-        OpenGLError: Rendering does not work.
+      OpenGLError: Rendering does not work.
     """
     command = [sys.executable, "-m", "planet.control.opengl"]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -56,10 +56,10 @@ def require_isolation(isolate_envs: str) -> None:
     """Checks that environments may render in the way they are to be isolated.
 
     Args:
-        isolate_envs: `none`, `thread` or `process`.
+      isolate_envs: `none`, `thread` or `process`.
 
     Raises:
-        OpenGLError: They would render in software in the process of TensorFlow.
+      OpenGLError: They would render in software in the process of TensorFlow.
     """
     if isolate_envs != "process" and is_software():
         raise OpenGLError(
@@ -72,7 +72,7 @@ def require_safe_process() -> None:
     """Checks that this process may initialize OpenGL.
 
     Raises:
-        OpenGLError: It has loaded TensorFlow, and rendering is done in software.
+      OpenGLError: It has loaded TensorFlow, and rendering is done in software.
     """
     if "tensorflow" in sys.modules and is_software():
         raise OpenGLError(

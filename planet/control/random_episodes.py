@@ -19,14 +19,14 @@ def random_episodes(
     """Records episodes of uniformly random actions.
 
     Args:
-        batch_env: B environments that record, all used at the same time.
-        num_episodes: How many episodes to record.
-        folder: Where the episodes are written.
-        seed: Of actions and environments.
-        progress: Called with the episodes recorded so far and in all.
+      batch_env: B environments that record, all used at the same time.
+      num_episodes: How many episodes to record.
+      folder: Where the episodes are written.
+      seed: Of actions and environments.
+      progress: Called with the episodes recorded so far and in all.
 
     Returns:
-        The return, the sum of rewards, of each episode.
+      The return, the sum of rewards, of each episode.
     """
     random = np.random.default_rng(seed)
     space = copy.deepcopy(batch_env.action_space)

@@ -205,10 +205,10 @@ class Parameter:
     """A setting: its default, what values it takes, what it means.
 
     Attributes:
-        default: Value when neither the user nor the config gives one.
-        kind: Function that returns the plain form of a value or raises ValueError.
-        text: What it means, in a line.
-        alias: Its name in the first public release of PlaNet, where that differs.
+      default: Value when neither the user nor the config gives one.
+      kind: Function that returns the plain form of a value or raises ValueError.
+      text: What it means, in a line.
+      alias: Its name in the first public release of PlaNet, where that differs.
     """
 
     default: Any
@@ -429,18 +429,18 @@ def load(
     """Settings of an experiment: the defaults, a named config's, and the user's.
 
     Args:
-        name: Name of one of `CONFIGS`.
-        params: Settings that win over those, by name or alias.
-        logdir: Folder of the run, kept as `config.logdir`.
-        source: Where `params` were given, for messages.
+      name: Name of one of `CONFIGS`.
+      params: Settings that win over those, by name or alias.
+      logdir: Folder of the run, kept as `config.logdir`.
+      source: Where `params` were given, for messages.
 
     Returns:
-        Locked mapping with a value for each of `PARAMETERS`, `config_name`, `logdir`,
-        and the derived `cell_class`, `tap_class` (`module:class` or None) and
-        `network_module`.
+      Locked mapping with a value for each of `PARAMETERS`, `config_name`, `logdir`,
+      and the derived `cell_class`, `tap_class` (`module:class` or None) and
+      `network_module`.
 
     Raises:
-        ParameterError: An unknown name or a value that cannot be used.
+      ParameterError: An unknown name or a value that cannot be used.
     """
     if name not in CONFIGS:
         raise _UnknownWordError("config", name, CONFIGS).at("")
@@ -466,7 +466,7 @@ def parse(text: str, source: str) -> dict[str, Any]:
     """Mapping that a YAML 1.2 text holds; an empty text is an empty mapping.
 
     Raises:
-        ParameterError: The text is not YAML, or not a mapping of plain values.
+      ParameterError: The text is not YAML, or not a mapping of plain values.
     """
     try:
         values = yaml.YAML(typ="safe", pure=True).load(text)
@@ -501,7 +501,7 @@ def read(path: str | os.PathLike) -> ml_collections.ConfigDict:
     """Settings that `save` wrote into a run's folder, which becomes `config.logdir`.
 
     Raises:
-        ParameterError: The file is not one that `save` could have written.
+      ParameterError: The file is not one that `save` could have written.
     """
     path = pathlib.Path(path)
     try:

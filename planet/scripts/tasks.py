@@ -24,12 +24,12 @@ class Task:
     """What there is to know about a task before its environment is made.
 
     Attributes:
-        name: The word users know it by.
-        env_ctor: Makes the environment; picklable.
-        max_length: Decisions in the longest episode.
-        action_size: Entries of an action.
-        state_components: Names of the observations beside the image.
-        renders: Whether the environment needs OpenGL.
+      name: The word users know it by.
+      env_ctor: Makes the environment; picklable.
+      max_length: Decisions in the longest episode.
+      action_size: Entries of an action.
+      state_components: Names of the observations beside the image.
+      renders: Whether the environment needs OpenGL.
     """
 
     name: str
@@ -134,9 +134,9 @@ def load(config: Any) -> list[Task]:
     their actions are as wide as the widest.
 
     Args:
-        config: Has `tasks`, a list of names or `all`; `action_repeat`, which replaces
-            the usual number of every task unless it is None; and `action_repeats`,
-            numbers that replace the usual ones by name of the task.
+      config: Has `tasks`, a list of names or `all`; `action_repeat`, which replaces
+          the usual number of every task unless it is None; and `action_repeats`,
+          numbers that replace the usual ones by name of the task.
     """
     chosen = ALL if config.tasks == "all" else config.tasks
     tasks = [TASKS[name](config) for name in chosen]

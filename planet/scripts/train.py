@@ -37,8 +37,8 @@ def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator
     """Trains the run in a folder and yields its test scores.
 
     Args:
-        logdir: Folder of the run. If it has settings already, they are kept.
-        config: Settings of a new run.
+      logdir: Folder of the run. If it has settings already, they are kept.
+      config: Settings of a new run.
     """
     from planet.training import utility
 

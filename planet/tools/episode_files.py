@@ -21,8 +21,8 @@ class TornEpisode(ValueError):  # noqa: N818 (it says what the file is)
     """A file that does not hold a complete episode.
 
     Attributes:
-        path: The file.
-        reason: What is wrong with it, in one line.
+      path: The file.
+      reason: What is wrong with it, in one line.
     """
 
     def __init__(self, path: str | os.PathLike, reason: str):
@@ -38,11 +38,11 @@ def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.
     """Writes an episode to a new file that appears under its name all at once.
 
     Args:
-        folder: Where to write; created when missing.
-        episode: Arrays [T, ...] by name.
+      folder: Where to write; created when missing.
+      episode: Arrays [T, ...] by name.
 
     Returns:
-        The file, `YYYYMMDDTHHMMSS-<uuid>.npz` by the time (UTC) of writing.
+      The file, `YYYYMMDDTHHMMSS-<uuid>.npz` by the time (UTC) of writing.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the arrays [T, ...] of an episode.
 
     Raises:
-        TornEpisode: The file is damaged, an array is missing, or their lengths differ.
-        OSError: The file cannot be read at all.
+      TornEpisode: The file is damaged, an array is missing, or their lengths differ.
+      OSError: The file cannot be read at all.
     """
     content = pathlib.Path(path).read_bytes()
     try:

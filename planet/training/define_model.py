@@ -182,7 +182,7 @@ class Model(tf.Module):
           Losses, and metrics: mean entropies of prior and posterior and the divergence
           between them before free nats, in nats per step.
         """
-        config = self._config
+        config, data = self._config, tf.nest.map_structure(tf.convert_to_tensor, data)
         with noise.stream(seed):
             embedded = self.encoder(data["image"])
             prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])

@@ -41,12 +41,12 @@ class Experiment:
         """Creates nothing on disk yet, apart from a temporary logdir.
 
         Args:
-            logdir: Folder of the runs' folders `00001`…; none: a temporary folder.
-            process_fn: Function that continues the run in a folder, which may be empty,
-                and returns an iterator of its scores.
-            num_runs: Number of runs; if they are not resumed, of new ones.
-            ping_every: Seconds between heartbeats; 0: no other workers are expected.
-            resume_runs: Continue unfinished runs rather than start new ones.
+          logdir: Folder of the runs' folders `00001`…; none: a temporary folder.
+          process_fn: Function that continues the run in a folder, which may be empty,
+              and returns an iterator of its scores.
+          num_runs: Number of runs; if they are not resumed, of new ones.
+          ping_every: Seconds between heartbeats; 0: no other workers are expected.
+          resume_runs: Continue unfinished runs rather than start new ones.
         """
         self.failed: list[Run] = []
         self._temporary = logdir is None
@@ -96,9 +96,9 @@ class Run:
         """Creates nothing on disk yet.
 
         Args:
-            logdir: Folder of the run.
-            process_fn: Function that returns an iterator of scores, given the folder.
-            ping_every: Seconds between heartbeats; 0: no other workers are expected.
+          logdir: Folder of the run.
+          process_fn: Function that returns an iterator of scores, given the folder.
+          ping_every: Seconds between heartbeats; 0: no other workers are expected.
         """
         self.logdir = logdir
         self.failed = False
@@ -111,7 +111,7 @@ class Run:
         """Takes the run for this worker, and says what becomes of it.
 
         Returns:
-            Whether the run is this worker's; if so, iterating it gives it back.
+          Whether the run is this worker's; if so, iterating it gives it back.
         """
         if self._done.exists():
             _say(f"Skip {self.logdir}: finished")
@@ -168,8 +168,8 @@ class Heartbeat:
         """Does nothing yet.
 
         Args:
-            folder: Folder of the run.
-            every: Seconds between heartbeats.
+          folder: Folder of the run.
+          every: Seconds between heartbeats.
         """
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.lost = threading.Event()

@@ -154,7 +154,7 @@ def interrupt(command, marker, tmp_path):
     """Presses Ctrl-C at the first line that starts with a text.
 
     Returns:
-        The exit code and the lines from there on.
+      The exit code and the lines from there on.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "planet.scripts.train", *command],

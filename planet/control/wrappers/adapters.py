@@ -11,16 +11,16 @@ def dm_control(domain: str, task: str, size: tuple[int, int]) -> gymnasium.Env:
     """Loads a task of the DeepMind control suite.
 
     Args:
-        domain: The body, for example `cartpole`.
-        task: What it shall do, for example `balance`.
-        size: Height and width of what `render` returns, the view of camera 0.
+      domain: The body, for example `cartpole`.
+      task: What it shall do, for example `balance`.
+      size: Height and width of what `render` returns, the view of camera 0.
 
     Returns:
-        An environment whose observations are dicts without an image.
+      An environment whose observations are dicts without an image.
 
     Raises:
-        OpenGLError: Rendering would crash this process, as would already the import
-            of dm_control, which initializes OpenGL.
+      OpenGLError: Rendering would crash this process, as would already the import
+          of dm_control, which initializes OpenGL.
     """
     opengl.require_safe_process()
     opengl.select_backend()

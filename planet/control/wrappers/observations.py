@@ -13,8 +13,8 @@ class RenderImage(gymnasium.ObservationWrapper):
     """Adds to an observation the `image` that the environment renders.
 
     Args:
-        env: The environment; its observations are dicts.
-        size: Height and width of what it renders.
+      env: The environment; its observations are dicts.
+      size: Height and width of what it renders.
     """
 
     def __init__(self, env: gymnasium.Env, size: tuple[int, int]):
@@ -40,7 +40,7 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         """Returns the observation in 32 bits.
 
         Raises:
-            ValueError: An entry is infinite or not a number.
+          ValueError: An entry is infinite or not a number.
         """
         observation, info = self.env.reset(seed=seed, options=options)
         return _narrow_entries(observation), info
@@ -49,7 +49,7 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         """Returns observation and reward in 32 bits.
 
         Raises:
-            ValueError: The reward or an entry is infinite or not a number.
+          ValueError: The reward or an entry is infinite or not a number.
         """
         observation, reward, *ends, info = self.env.step(action)
         reward = _narrow("reward", np.float64(reward))
