@@ -280,24 +280,22 @@ class BatchEnv:
         return self._stacked_observations()
 
     def step(
-        self, actions: np.ndarray, active: np.ndarray | None = None
+        self, actions: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict]]:
         """Applies one action in each environment whose episode has not ended.
 
         Args:
           actions: One per environment [B, A].
-          active: Which environments to step [B]; the others are done from now on.
 
         Returns:
           Observations by name, each [B, ...]; rewards [B]; whether the episode is
           done [B]; one info dict per environment. Where no step was made, the last
           observation is held, the reward is 0 and the info is empty.
         """
-        running = ~self._done if active is None else ~self._done & active
+        running = ~self._done
         waits = {i: self.envs[i].step_async(actions[i]) for i in running.nonzero()[0]}
         rewards = np.zeros(len(self), np.float32)
         infos = [{} for _ in self.envs]
-        self._done = ~running
         for i, wait in waits.items():
             observation, rewards[i], terminated, truncated, infos[i] = wait()
             self._observations[i] = observation
