@@ -27,13 +27,21 @@ class Run:
         self.trainer = trainer.Trainer(logdir, self.config, self.model, seeds)
         self.restored = self.trainer.restore()
         self.collected = []
+        self.tests = 0
+        self.interrupted_test = None
 
     def scores(self):
         datasets = {
             phase: utility.make_dataset(self.config, SPEC, None, index)
             for index, phase in enumerate(("train", "test"))
         }
-        return self.trainer.run(datasets, self._collect, lambda: [3.0, 5.0], len)
+        return self.trainer.run(datasets, self._collect, self._test, len)
+
+    def _test(self):
+        self.tests += 1
+        if self.tests == self.interrupted_test:
+            raise KeyboardInterrupt
+        return [3.0, 5.0]
 
     def _collect(self, trained):
         self.collected.append(trained)
@@ -135,8 +143,10 @@ def test_checkpoints_hold_all_that_a_run_needs(tmp_path, every):
 
 def test_interrupted_run_goes_on_and_voids_what_came_after_its_checkpoint(tmp_path):
     sizes = {"train_steps": 20, "test_steps": 10}
-    first = Run(tmp_path, max_steps=50, **sizes)
-    assert list(first.scores()) == [4.0]
+    first = Run(tmp_path, max_steps=90, **sizes)
+    first.interrupted_test = 2
+    with pytest.raises(KeyboardInterrupt):
+        list(first.scores())
     assert max(step for step, _ in read_scalars(tmp_path / "train")["score"]) == 50
     second = Run(tmp_path, max_steps=60, **sizes)
     assert second.trainer.step == 30
