@@ -164,6 +164,7 @@ def interrupt(command, marker, tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=_listen_to_interrupts,
     )
     try:
         lines = iter(process.stdout.readline, "")
@@ -174,6 +175,11 @@ def interrupt(command, marker, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def _listen_to_interrupts():
+    """Undoes what a shell does to the jobs it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
