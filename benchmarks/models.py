@@ -4,6 +4,9 @@ Every model makes the same number of updates on the same random episodes of one 
 The table shows its parameters, seconds per update and per planning decision, and the
 total loss on held-out episodes before and after. Losses compare within a row only:
 models differ in the terms they have.
+
+TensorFlow is imported inside functions only: the process that renders the episodes
+imports this module too.
 """
 
 import argparse
@@ -12,17 +15,12 @@ import pathlib
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-import tensorflow as tf
 import tqdm
 
-from benchmarks import speed
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
 from planet.scripts import configs, tasks
-from planet.training import define_model, utility
 
 CLOCKWORK = {"model_size": [100, 100], "state_size": [15, 15], "cw_tau": [1, 4]}
 MODELS = {
@@ -41,17 +39,28 @@ HELD_OUT = 3
 
 def main() -> None:
     """Measures every model and prints a table."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from benchmarks import speed
+
     parser = argparse.ArgumentParser(
         prog="benchmarks.models",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--updates", type=int, default=200, metavar="N")
-    parser.add_argument("--task", choices=tasks.names(), default="cartpole_balance")
+    parser.add_argument(
+        "--updates", type=int, default=200, metavar="N", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--task",
+        default="cartpole_balance",
+        metavar="NAME",
+        help="(default: %(default)s)",
+    )
     parser.add_argument("--params", default="{}", metavar="YAML", help="for all models")
     args = parser.parse_args()
     common = {"tasks": [args.task], "learning_rate_ramp": 0, "seed": 0}
     common |= configs.parse(args.params, "--params")
+    speed.print_machine(speed.REPEATS)
     with tempfile.TemporaryDirectory() as folder:
         spec = record(configs.load("newhp", common), pathlib.Path(folder))
         print("| model | parameters | s/update | s/decision | loss before | after |")
@@ -63,6 +72,8 @@ def main() -> None:
 
 def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
     """Records random episodes; returns the shapes of their entries."""
+    from planet.training import utility
+
     (task,) = tasks.load(config)
     with batch_env.BatchEnv([batch_env.make(task.env_ctor)]) as envs:
         for seed, phase in enumerate(utility.PHASES):
@@ -72,6 +83,11 @@ def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
 
 def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> str:
     """The measurements of a model."""
+    import tensorflow as tf
+
+    from benchmarks import speed
+    from planet.training import define_model, utility
+
     model = define_model.define_model(config, spec)
     batches = {
         phase: iter(utility.make_dataset(config, spec, pathlib.Path(folder, phase), 0))

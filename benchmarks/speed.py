@@ -47,9 +47,7 @@ def main() -> None:
         help="timed runs of each case; their median counts (default: %(default)s)",
     )
     repeats = max(1, parser.parse_args().repeats)
-    print(f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}")
-    peak = measure_peak(repeats)
-    print(f"float32 matrix product of 4096 x 4096: {peak:.0f} GFLOP/s\n")
+    peak = print_machine(repeats)
     print("| case | seconds | GFLOP | GFLOP/s | share of matmul |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, prepare in CASES.items():
@@ -61,6 +59,14 @@ def main() -> None:
             f"| {rate / peak:.0%} |",
             flush=True,
         )
+
+
+def print_machine(repeats: int) -> float:
+    """Prints what the machine is; returns its GFLOP/s of a large matrix product."""
+    print(f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}")
+    peak = measure_peak(repeats)
+    print(f"float32 matrix product of 4096 x 4096: {peak:.0f} GFLOP/s\n", flush=True)
+    return peak
 
 
 def measure(run: Callable[[int], tf.Tensor | np.ndarray], repeats: int) -> float:

@@ -10,10 +10,15 @@ class DummyEnv(gymnasium.Env):
 
     Args:
       action_size: Number of action entries, each in [-1, 1].
+      state_size: Show `state`, that many random numbers in [0, 1), instead of images.
     """
 
-    def __init__(self, action_size: int = 2):
-        self.observation_space = Dict({"image": Box(0, 255, (64, 64, 3), np.uint8)})
+    def __init__(self, action_size: int = 2, state_size: int = 0):
+        if state_size:
+            space = {"state": Box(0, 1, [state_size], np.float32)}
+        else:
+            space = {"image": Box(0, 255, (64, 64, 3), np.uint8)}
+        self.observation_space = Dict(space)
         self.action_space = Box(-1, 1, [action_size], np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
@@ -32,4 +37,7 @@ class DummyEnv(gymnasium.Env):
         return self._observation(), self.np_random.uniform(), False, False, {}
 
     def _observation(self):
+        if "state" in self.observation_space.spaces:
+            size = self.observation_space["state"].shape
+            return {"state": self.np_random.random(size, np.float32)}
         return {"image": self.np_random.integers(0, 256, (64, 64, 3), np.uint8)}

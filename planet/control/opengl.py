@@ -9,14 +9,20 @@ TensorFlow and a software renderer cannot share a process: both bring an LLVM of
 own, and the second to come is a segmentation fault that no `except` catches.
 """
 
+import contextlib
 import functools
 import os
+import pathlib
 import subprocess
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 
 _ERROR = "planet.control.opengl: error: "
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
+_LIBRARIES = ("libEGL", "libGL", "libOSMesa")
+_IMPORTING = threading.Lock()
 
 
 class OpenGLError(RuntimeError):
@@ -24,12 +30,36 @@ class OpenGLError(RuntimeError):
 
 
 def select_backend() -> None:
-    """Makes dm_control render with EGL where there is no display and no other wish.
+    """Makes MuJoCo render with EGL where there is no display and no other wish.
 
     Takes effect when called before the first import of dm_control.
     """
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+@contextlib.contextmanager
+def switched_off() -> Iterator[None]:
+    """Lets dm_control be imported without OpenGL, for environments that render nothing.
+
+    Such an import is safe beside TensorFlow.
+    """
+    with _IMPORTING:
+        before = os.environ.get("MUJOCO_GL")
+        os.environ["MUJOCO_GL"] = "disable"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["MUJOCO_GL"]
+            else:
+                os.environ["MUJOCO_GL"] = before
+
+
+def is_loaded() -> bool:
+    """Tells whether this process has loaded OpenGL, as rendering with it does."""
+    libraries = pathlib.Path("/proc/self/maps").read_text()
+    return any(f"/{name}" in libraries for name in _LIBRARIES)
 
 
 @functools.cache

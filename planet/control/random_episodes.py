@@ -12,18 +12,18 @@ from planet.control.batch_env import BatchEnv
 def random_episodes(
     batch_env: BatchEnv,
     num_episodes: int,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike | None,
     seed: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[float]:
-    """Records episodes of uniformly random actions.
+    """Plays episodes of uniformly random actions.
 
     Args:
-      batch_env: B environments that record, all used at the same time.
-      num_episodes: How many episodes to record.
-      folder: Where the episodes are written.
+      batch_env: B environments, all used at the same time.
+      num_episodes: How many episodes to play.
+      folder: Where the environments, which have to record then, write the episodes.
       seed: Of actions and environments.
-      progress: Called with the episodes recorded so far and in all.
+      progress: Called with the episodes played so far and in all.
 
     Returns:
       The return, the sum of rewards, of each episode.
@@ -35,7 +35,7 @@ def random_episodes(
     while len(returns) < num_episodes:
         batch = BatchEnv(batch_env.envs[: num_episodes - len(returns)])
         seeds = [int(number) for number in random.integers(2**31, size=len(batch))]
-        batch.reset(seeds, {"record_to": folder})
+        batch.reset(seeds, {"record_to": folder} if folder else None)
         sums, done = np.zeros(len(batch)), np.zeros(len(batch), bool)
         while not done.all():
             actions = np.stack([space.sample() for _ in range(len(batch))])

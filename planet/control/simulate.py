@@ -8,6 +8,8 @@ import numpy as np
 
 from planet.control import batch_env, mpc_agent
 
+Episode = dict[str, np.ndarray]
+
 
 def simulate(
     agent: mpc_agent.MPCAgent,
@@ -15,18 +17,22 @@ def simulate(
     next_seed: Callable[[], np.ndarray],
     exploration: float = 0.0,
     record_to: str | None = None,
-) -> np.ndarray:
+    watch: Callable[[], None] = lambda: None,
+) -> list[Episode]:
     """Runs one episode in every environment of a batch.
 
     Args:
       agent: made for as many environments.
       envs: the batch of B environments; they step in parallel.
       next_seed: integers [2] for each decision, and for the reset.
-      exploration: how much noise the actions carry.
+      exploration: how much chance there is in the actions.
       record_to: folder in which the episodes are stored, if any.
+      watch: called after each decision.
 
     Returns:
-      Returns, float32 [B].
+      Per environment the arrays [T, ...] of its episode, as recorded: observations by
+      name, `action` and `reward`, which led to the observation of the same index;
+      entry 0 holds the first observation with zero action and reward.
     """
     seeds = np.random.SeedSequence(next_seed()).generate_state(len(envs))
     observation = envs.reset(
@@ -34,10 +40,22 @@ def simulate(
         options={"record_to": record_to} if record_to else None,
     )
     agent.reset()
-    returns = np.zeros(len(envs), np.float32)
     done = np.zeros(len(envs), bool)
+    nothing = np.zeros((len(envs), *envs.action_space.shape), np.float32)
+    steps = [
+        {**observation, "action": nothing, "reward": np.zeros(len(envs), np.float32)}
+    ]
+    lengths = np.ones(len(envs), int)
     while not done.all():
+        lengths += ~done
         actions = agent.act(observation, exploration, next_seed())
+        watch()
         observation, rewards, done, _ = envs.step(actions)
-        returns += rewards
-    return returns
+        steps.append({**observation, "action": actions, "reward": rewards})
+    return [
+        {
+            key: np.stack([step[key][index] for step in steps[:length]])
+            for key in steps[0]
+        }
+        for index, length in enumerate(lengths)
+    ]

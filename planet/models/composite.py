@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from planet.models import base
+
+tfd = tfp.distributions
 
 
 class Composite(base.Base):
@@ -33,6 +36,22 @@ class Composite(base.Base):
     def features_from_state(self, state: base.State) -> tf.Tensor:
         """Those of one cell with the sizes of all parts together, [..., F]."""
         return self._cells[0].features_from_state(state)
+
+    def dist_from_state(
+        self, state: base.State, mask: tf.Tensor | None = None
+    ) -> tfd.Distribution:
+        """That of one cell with the sizes of all parts together."""
+        return self._cells[0].dist_from_state(state, mask)
+
+    def divergence_from_states(
+        self, lhs: base.State, rhs: base.State, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """KL(lhs || rhs) in nats, [...], all parts together; 0 where masked."""
+        return self._cells[0].divergence_from_states(lhs, rhs, mask)
+
+    def global_divergence(self, state: base.State, mask: tf.Tensor) -> tf.Tensor:
+        """KL(state || N(0, I)) in nats, [...], all parts together; 0 where masked."""
+        return self._cells[0].global_divergence(state, mask)
 
     def _split(self, state: base.State) -> list[base.State]:
         """The states of the parts, entries [..., size]."""

@@ -22,7 +22,7 @@ class DRNN(base.Base):
                                e_{t-1}         s_{t-1}, d_{t-1}   d_{t-1}
 
     The inputs with a star are optional. The prior has the same weights and sees zeros
-    in place of the embedded observation.
+    in place of the embedded observation, so the first step has to be an observed one.
 
     State entries: encoder_state, decoder_state [N, D]; mean, stddev, sample [N, S].
 
@@ -40,7 +40,6 @@ class DRNN(base.Base):
       drnn_action_to_decoder: let d_t depend on a_{t-1}.
       mean_only: use means in place of samples.
       min_stddev: smallest standard deviation of a state.
-      embedded_size: size of the embedded observations, E.
     """
 
     def __init__(
@@ -55,12 +54,10 @@ class DRNN(base.Base):
         drnn_action_to_decoder: bool = False,
         mean_only: bool = False,
         min_stddev: float = 0.1,
-        embedded_size: int = 1024,
     ):
         super().__init__(mean_only, min_stddev)
         self._state_size = state_size
         self._model_size = model_size
-        self._embedded_size = embedded_size
         self._sample_to_encoder = drnn_sample_to_encoder
         self._decoder_to_encoder = drnn_decoder_to_encoder
         self._sample_to_sample = drnn_sample_to_sample
@@ -97,26 +94,25 @@ class DRNN(base.Base):
 
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from state entries [N, ...] and actions [N, A]."""
-        unseen = tf.zeros([tf.shape(prev_action)[0], self._embedded_size])
-        return self._step(prev_state, prev_action, unseen)
+        return self._step(prev_state, prev_action)
 
     def observe(
         self, prev_state: base.State, prev_action: tf.Tensor, embedded: tf.Tensor
     ) -> tuple[base.State, base.State]:
         """Prior and posterior of the next step; both start from the last posterior."""
-        prior = self.transition(prev_state, prev_action)
-        return prior, self._step(prev_state, prev_action, embedded)
+        posterior = self._step(prev_state, prev_action, embedded)
+        return self.transition(prev_state, prev_action), posterior
 
     def features_from_state(self, state: base.State) -> tf.Tensor:
         """The decoder's state, [..., D]."""
         return state["decoder_state"]
 
-    def _step(self, prev_state, prev_action, embedded) -> base.State:
-        """State of the next step, given what was seen there, embedded [N, E]."""
+    def _step(self, prev_state, prev_action, embedded=None) -> base.State:
+        """State of the next step, given what was seen there, embedded [N, E], if so."""
         prev_encoder, prev_decoder, prev_sample = (
             prev_state[key] for key in ("encoder_state", "decoder_state", "sample")
         )
-        inputs = [embedded, prev_action]
+        inputs = [prev_action] if embedded is None else [embedded, prev_action]
         inputs += [prev_sample] if self._sample_to_encoder else []
         inputs += [prev_decoder] if self._decoder_to_encoder else []
         encoded = self._encoder(tf.concat(inputs, -1), prev_encoder)

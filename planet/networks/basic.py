@@ -35,12 +35,16 @@ class GRU(keras.layers.Layer):
         self.b_c = add((self._size,), "zeros", name="b_c")
 
     def call(self, inputs: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        """Next state [N, D] from inputs [N, I] and the state [N, D]."""
+        """Next state [N, D] from inputs [N, I] and the state [N, D].
+
+        Narrower inputs stand for the last entries of inputs that begin with zeros.
+        """
         joined = tf.concat([inputs, state], -1)
-        gates = tf.sigmoid(tf.nn.bias_add(joined @ self.w_ru, self.b_ru))
+        w_ru, w_c = (matrix[-joined.shape[-1] :] for matrix in (self.w_ru, self.w_c))
+        gates = tf.sigmoid(tf.nn.bias_add(joined @ w_ru, self.b_ru))
         reset, update = tf.split(gates, 2, -1)
         joined = tf.concat([inputs, reset * state], -1)
-        candidate = tf.tanh(tf.nn.bias_add(joined @ self.w_c, self.b_c))
+        candidate = tf.tanh(tf.nn.bias_add(joined @ w_c, self.b_c))
         return candidate + update * (state - candidate)
 
 

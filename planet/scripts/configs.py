@@ -10,7 +10,7 @@ import difflib
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -175,13 +175,20 @@ def _choice(options: Iterable[str], what: str) -> Kind:
     return check
 
 
+def _task(value: Any) -> str:
+    """A known task, or an environment by name, such as dmc:walker_run."""
+    if ":" in _word(value):  # `tasks.load` knows.
+        return value
+    return _choice([*tasks.names(), "all"], "task")(value)
+
+
 def _tasks(value: Any) -> list[str]:
     """Names of known tasks; `all` stands for those of the one agent of the paper."""
     names = _items(_word)(value)
     if names == ["all"]:
         return list(tasks.ALL)
-    known = _choice([*tasks.names(), "all"], "task")
-    names = [known(name) for name in names]
+    for name in names:
+        _task(name)
     if "all" in names or len(set(names)) < len(names):
         raise ValueError("a list of different tasks, or all")
     return names
@@ -191,10 +198,9 @@ def _repeats(value: Any) -> dict[str, int]:
     """Action repeats by name of a task."""
     if not isinstance(value, collections.abc.Mapping):
         raise ValueError("a mapping from tasks to action repeats")
-    known = _choice(tasks.names(), "task")
     try:
         return {
-            known(name): _integer(1, 1000)(amount) for name, amount in value.items()
+            _task(name): _integer(1, 1000)(amount) for name, amount in value.items()
         }
     except ValueError as error:
         raise ValueError(f"a mapping whose values are each {error}") from None
@@ -227,6 +233,11 @@ PARAMETERS = {
         "process",
         _choice(("none", "thread", "process"), "isolate_envs"),
         "where environments run: none, thread, process",
+    ),
+    "observations": _P(
+        "image",
+        _choice(("image", "state"), "observations"),
+        "what the agent sees: image, or state, the numbers behind it",
     ),
     # Data.
     "batch_shape": _P([8, 50], _items(_integer(1), 2), "sequences x steps of a batch"),
@@ -286,10 +297,14 @@ PARAMETERS = {
     "mean_only": _P(False, _boolean, "states are means rather than samples"),
     "min_stddev": _P(0.1, _number(0), "least standard deviation of states"),
     "gradient_heads": _P(
-        ["image", "reward"], _items(_word), "heads that train the model"
+        ["image", "reward"],
+        _items(_word),
+        "heads that train the model; image stands for what is observed",
     ),
     # Losses.
-    "image_loss_scale": _P(1.0, _number(0), "scale of the image loss"),
+    "image_loss_scale": _P(
+        1.0, _number(0), "scale of the loss of images, or of other observations"
+    ),
     "reward_scale": _P(
         10.0, _number(0), "scale of the reward loss", "reward_loss_scale"
     ),
@@ -346,12 +361,21 @@ PARAMETERS = {
     "cem_iterations": _P(
         10, _integer(0), "iterations; 0: the initial mean", "planner_iterations"
     ),
+    "discrete_action": _P(
+        None, _optional(_boolean), "whether actions are one-hot; null: as the tasks'"
+    ),
+    "discrete_select": _P(
+        "best",
+        _choice(("best", "mode"), "discrete_select"),
+        "which discrete action is taken: best (of the best sequence), mode (likeliest)",
+    ),
     "discount": _P(0.99, _number(0, 1), "discount of rewards while planning"),
     "warm_start": _P(False, _boolean, "plan from the last plan, shifted by a step"),
     "exploration_noises": _P(
-        [0.3],
-        _items(_number(0)),
-        "standard deviation of action noise, one or one per collect horizon",
+        None,
+        _optional(_items(_number(0))),
+        "standard deviation of action noise, or share of random actions where they "
+        "are discrete, one or one per collect horizon; null: 0.3, or 0.1 if discrete",
         "train_action_noise",
     ),
     "exploration_ramps": _P(
@@ -359,6 +383,11 @@ PARAMETERS = {
         _items(_integer(0)),
         "steps over which the noise rises, likewise; 0: constant",
     ),
+    # Output.
+    "summarise_plan_returns": _P(
+        False, _boolean, "histograms of the imagined returns of candidates"
+    ),
+    "collect_latents": _P(False, _boolean, "save states of the model as npz"),
     "seed": _P(None, _optional(_integer(0, 2**32 - 1)), "seeds everything"),
     "checkpoint_to_load": _P(
         None, _optional(_word), "checkpoint whose weights a new run starts from"
@@ -449,16 +478,18 @@ def load(
         values = {key: parameter.default for key, parameter in PARAMETERS.items()}
         values |= CONFIGS[name]() | _canonical(params, place)
         values = {key: _plain(key, value, place) for key, value in values.items()}
-        _resolve(values)
+        chosen = tasks.load(ml_collections.ConfigDict(values, convert_dict=False))
+        _resolve(values, chosen)
         config = ml_collections.ConfigDict(values, convert_dict=False)
         config.config_name = name
         config.logdir = None if logdir is None else os.fspath(logdir)
         config.cell_class = MODELS[config.model]
         config.tap_class = MODELS[config.tap_cell] if config.tap_cell else None
         config.network_module = NETWORKS[config.network]
-        _check_heads(config)
     except _UnknownWordError as error:
         raise error.at(place) from None
+    except tasks.TaskError as error:
+        raise ParameterError(str(error)) from None
     return config.lock()
 
 
@@ -548,8 +579,8 @@ def _plain(key: str, value: Any, place: str) -> Any:
         raise ParameterError(message) from None
 
 
-def _resolve(values: dict[str, Any]) -> None:
-    """Settles the settings that depend on one another, in place."""
+def _resolve(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
+    """Settles the settings that depend on one another, or on the tasks, in place."""
     longest = values["batch_shape"][1] - 1
     if values["overshooting"] is None:
         values["overshooting"] = longest
@@ -560,6 +591,24 @@ def _resolve(values: dict[str, Any]) -> None:
         if values[key] > limit:
             message = f"{key} must be at most {limit} ({reason}), not {values[key]}"
             raise ParameterError(message)
+    discrete = chosen[0].discrete
+    if values["discrete_action"] not in (None, discrete):
+        given, kind = (
+            values["discrete_action"],
+            "discrete" if discrete else "continuous",
+        )
+        raise ParameterError(
+            f"discrete_action must be {_show(discrete).lower()}, or null, for the "
+            f"{kind} actions of {chosen[0].name}, not {_show(given).lower()}"
+        )
+    values["discrete_action"] = discrete
+    if values["exploration_noises"] is None:
+        values["exploration_noises"] = [0.1 if discrete else 0.3]
+    if discrete and max(values["exploration_noises"]) > 1:
+        raise ParameterError(
+            "exploration_noises must be at most 1, the share of random actions, where "
+            f"actions are discrete, not {_show(values['exploration_noises'])}"
+        )
     horizons = len(values["collect_horizons"])
     for key in ("exploration_noises", "exploration_ramps"):
         if len(values[key]) == 1:
@@ -570,6 +619,7 @@ def _resolve(values: dict[str, Any]) -> None:
                 f"collect_horizons, not {len(values[key])}"
             )
     _check_model(values)
+    _resolve_heads(values, chosen)
 
 
 def _check_model(values: dict[str, Any]) -> None:
@@ -612,14 +662,15 @@ def _check_model(values: dict[str, Any]) -> None:
         )
 
 
-def _check_heads(config: ml_collections.ConfigDict) -> None:
-    """Refuses heads that none of the tasks has."""
-    diagnostics = {
-        name for task in tasks.load(config) for name in task.state_components
-    }
-    known = _choice(["image", "reward", *sorted(diagnostics)], "head")
-    for head in config.gradient_heads:
-        known(head)
+def _resolve_heads(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
+    """Names the head of what is observed; refuses heads that none of the tasks has."""
+    diagnostics = {name for task in chosen for name in task.state_components}
+    observed = values["observations"]
+    known = _choice([observed, "reward", *sorted(diagnostics)], "head")
+    values["gradient_heads"] = [
+        known(observed if head == "image" else head)
+        for head in values["gradient_heads"]
+    ]
 
 
 def _show(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Episodes on disk: one compressed npz file each, complete or not there at all.
 
-An episode is a dict of arrays that share their first dimension, time: `image`,
-`action`, `reward` and whatever else was observed. Entry 0 holds the reset observation
+An episode is a dict of arrays that share their first dimension, time: `action`,
+`reward` and whatever was observed, such as `image`. Entry 0 holds the reset observation
 with zero action and zero reward; after that, the action at t leads to the observation
 and reward at t.
 """
@@ -14,7 +14,7 @@ import uuid
 
 import numpy as np
 
-REQUIRED = ("image", "action", "reward")
+REQUIRED = ("action", "reward")
 
 
 class TornEpisode(ValueError):  # noqa: N818 (it says what the file is)

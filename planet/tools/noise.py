@@ -71,6 +71,13 @@ def uniform(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, seed(), dtype=dtype)
 
 
+def categorical(logits: tf.Tensor, amount: int) -> tf.Tensor:
+    """Draws `amount` classes, int32 [N, amount], for each row of logits [N, A]."""
+    if not _streams:
+        return tf.random.categorical(logits, amount, tf.int32)
+    return tf.random.stateless_categorical(logits, amount, seed(), tf.int32)
+
+
 class Seeds(tf.Module):
     """An endless sequence of seeds that goes on where a checkpoint left it.
 

@@ -97,7 +97,7 @@ def make_dataset(
     loader: str,
     data_spec: Mapping[str, tuple[int, ...]],
     batch_shape: tuple[int, int],
-    preprocess: Callable[[tf.Tensor], tf.Tensor],
+    prepare: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
     num_chunks: int = 1,
     scan_every: int = 10,
     max_episodes: int = 2000,
@@ -114,14 +114,14 @@ def make_dataset(
         numbers, no folder needed).
       data_spec: shape of one step of each entry, as for `define_model`.
       batch_shape: sequences and steps of a batch, (B, T).
-      preprocess: what is done to the images, uint8 [B, T, H, W, C].
+      prepare: what is done to batches, of which `image` is uint8 [B, T, H, W, C].
       num_chunks: chunks cut from each episode that the loader yields.
       scan_every: episodes between looks at the folder.
       max_episodes: how many of the newest episodes count.
       seed: makes the order reproducible.
 
     Returns:
-      Dataset of dicts: `image` float32 [B, T, H, W, C], the other entries float32
+      Dataset of dicts, prepared: `image` [B, T, H, W, C], the other entries float32
       [B, T, ...] and `length` int32 [B].
     """
     batch_size, steps = batch_shape
@@ -148,8 +148,7 @@ def make_dataset(
     signature["length"] = tf.TensorSpec([], tf.int32)
     dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature)
     dataset = dataset.batch(batch_size, drop_remainder=True)
-    dataset = dataset.map(lambda data: {**data, "image": preprocess(data["image"])})
-    return dataset.prefetch(2)
+    return dataset.map(prepare).prefetch(2)
 
 
 def cut(
@@ -195,12 +194,11 @@ def _dummy_chunks(data_spec, steps, rng):
     rng = np.random.default_rng(rng.getrandbits(64))
     while True:
         chunk = {
-            key: rng.uniform(-1, 1, (steps, *shape)).astype(np.float32)
+            key: rng.integers(0, 256, (steps, *shape), np.uint8)
+            if key == "image"
+            else rng.uniform(-1, 1, (steps, *shape)).astype(np.float32)
             for key, shape in data_spec.items()
-            if key != "image"
         }
-        shape = (steps, *data_spec["image"])
-        chunk["image"] = rng.integers(0, 256, shape, np.uint8)
         chunk["length"] = np.int32(steps)
         yield chunk
 

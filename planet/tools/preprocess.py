@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from planet.tools import noise
+
+
+def prepare(data: Mapping[str, tf.Tensor], bits: int) -> dict[str, tf.Tensor]:
+    """What environments show, or episodes hold, with the images preprocessed.
+
+    Args:
+      data: tensors by name; `image`, if there is one, as for `preprocess`.
+      bits: colour depth of the images.
+    """
+    if "image" not in data:
+        return dict(data)
+    return {**data, "image": preprocess(data["image"], bits)}
 
 
 def preprocess(image: tf.Tensor, bits: int) -> tf.Tensor:

@@ -1,4 +1,7 @@
-"""Weights of checkpoints that the original programs wrote."""
+"""Weights of checkpoints, by the names that the original programs gave them.
+
+Our own checkpoints hold the weights under the same names, in `model/weights`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import os
 
 import keras
 import tensorflow as tf
+
+_OURS = "model/weights/"
+_OURS_END = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class CheckpointError(ValueError):
@@ -29,9 +35,9 @@ def names(model) -> dict[str, keras.Variable]:
 
 
 def load(model, path: str | os.PathLike) -> None:
-    """Sets the weights of a model to those of an original TensorFlow 1 checkpoint.
+    """Sets the weights of a model to those of a checkpoint, an original one or ours.
 
-    Optimizer slots, counters and whatever else lies outside `graph/` are ignored.
+    Optimizer slots, counters and whatever else is not a weight are ignored.
 
     Args:
       model: the model to change, built from the checkpoint's parameters.
@@ -41,11 +47,14 @@ def load(model, path: str | os.PathLike) -> None:
       CheckpointError: when the file can't be read, or when variables are missing,
         left over or of another shape; the message lists them, the model is unchanged.
     """
-    reader = _open(path)
+    try:
+        reader = tf.train.load_checkpoint(os.fspath(path))
+    except (ValueError, tf.errors.OpError) as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
     found = {
-        name.removesuffix(":0"): (name, shape)
-        for name, shape in reader.get_variable_to_shape_map().items()
-        if _is_weight(name)
+        _weight(key): (key, shape)
+        for key, shape in reader.get_variable_to_shape_map().items()
+        if _weight(key)
     }
     wanted = names(model)
     problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
@@ -62,26 +71,12 @@ def load(model, path: str | os.PathLike) -> None:
         variable.assign(reader.get_tensor(found[name][0]))
 
 
-def is_original(path: str | os.PathLike) -> bool:
-    """Whether a checkpoint holds a model as the original programs save it.
-
-    Raises:
-      CheckpointError: when the file can't be read.
-    """
-    return any(map(_is_weight, _open(path).get_variable_to_shape_map()))
-
-
-def _open(path: str | os.PathLike):
-    """A reader of the checkpoint with that prefix."""
-    try:
-        return tf.train.load_checkpoint(os.fspath(path))
-    except (ValueError, tf.errors.OpError) as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
-
-
-def _is_weight(name: str) -> bool:
-    """Whether a variable belongs to the model and is not an optimizer's slot."""
-    if not name.startswith("graph/"):
-        return False
-    last = name.removesuffix(":0").rsplit("/", 1)[-1]
-    return last in ("kernel", "bias", "w_ru", "b_ru", "w_c", "b_c")
+def _weight(key: str) -> str | None:
+    """The name of the weight that a checkpoint keeps under a key, if it is one."""
+    if key.startswith(_OURS) and key.endswith(_OURS_END):
+        return key[len(_OURS) : -len(_OURS_END)].replace(".S", "/")
+    if key.startswith("graph/"):
+        name = key.removesuffix(":0")
+        if name.rsplit("/", 1)[-1] in ("kernel", "bias", "w_ru", "b_ru", "w_c", "b_c"):
+            return name
+    return None

@@ -11,9 +11,16 @@ import ml_collections
 import tensorflow as tf
 
 from planet.models import base, clockwork, paired
-from planet.networks import basic
+from planet.networks import basic, dense
 from planet.tools import mask as mask_lib
-from planet.tools import noise, overshooting, time_agnostic, unroll
+from planet.tools import (
+    noise,
+    overshooting,
+    preprocess,
+    tf1_checkpoint,
+    time_agnostic,
+    unroll,
+)
 
 
 def define_model(
@@ -23,24 +30,29 @@ def define_model(
 
     Args:
       config: what `planet.scripts.configs.load` returns.
-      data_spec: shape of one step of each entry of the data: `image`, `action`,
-        `reward` and the diagnostics, for example {'image': (64, 64, 3),
-        'action': (6,), 'reward': (), 'position': (8,)}.
+      data_spec: shape of one step of each entry of the data: `image` (or `state`, as
+        `config.observations` says), `action`, `reward` and the diagnostics, for
+        example {'image': (64, 64, 3), 'action': (6,), 'reward': (), 'position': (8,)}.
 
     Returns:
       The model, ready to be trained, restored or used.
     """
     cell = _define_cell(config.cell_class, config)
     tap_cell = _define_cell(config.tap_class, config) if config.tap_class else None
-    network = importlib.import_module(config.network_module)
     units = 10 if config.dumbnet else config.num_units
+    layers = config.num_layers, units, config.activation
     heads = {
-        key: basic.FeedForward(shape, config.num_layers, units, config.activation)
+        key: basic.FeedForward(shape, *layers)
         for key, shape in data_spec.items()
         if key not in ("image", "action")
     }
-    heads["image"] = network.Decoder(data_spec["image"], config.dumbnet)
-    model = Model(cell, network.Encoder(config.dumbnet), heads, config, tap_cell)
+    if config.observations == "image":
+        network = importlib.import_module(config.network_module)
+        heads["image"] = network.Decoder(data_spec["image"], config.dumbnet)
+        encoder = network.Encoder(config.dumbnet)
+    else:
+        encoder = dense.Encoder(*layers)
+    model = Model(cell, encoder, heads, config, tap_cell)
     model.build(data_spec)
     return model
 
@@ -64,7 +76,7 @@ class Model(tf.Module):
 
     Args:
       cell: latent transition model.
-      encoder: embeds images [..., H, W, C] as vectors [..., E].
+      encoder: embeds observations, such as images [..., H, W, C], as vectors [..., E].
       heads: distribution over the target of that name, from features [..., F].
       config: scales, overshooting distance, optimizer settings.
       tap_cell: cell of the time-agnostic predictor, if there is to be one.
@@ -107,6 +119,11 @@ class Model(tf.Module):
         return [v for group in self.variables_by_optimizer.values() for v in group]
 
     @property
+    def observation(self) -> str:
+        """Which entry of the data the model sees and draws."""
+        return self._config.observations
+
+    @property
     def parts(self) -> dict[str, keras.layers.Layer]:
         """What the model consists of, by name."""
         parts = {"encoder": self.encoder, "cell": self.cell}
@@ -143,7 +160,7 @@ class Model(tf.Module):
     def build(self, data_spec: Mapping[str, tuple[int, ...]]) -> None:
         """Creates the variables of all layers and optimizers."""
         action = tf.zeros([1, *data_spec["action"]])
-        embedded = self.encoder(tf.zeros([1, *data_spec["image"]]))
+        embedded = self.encoder(tf.zeros([1, *data_spec[self.observation]]))
         for cell in filter(None, (self.cell, self.tap_cell)):
             _, posterior = cell.observe(cell.zero_state(1), action, embedded)
             features = cell.features_from_state(posterior)
@@ -151,6 +168,13 @@ class Model(tf.Module):
             head(features)
         for key, variables in self.variables_by_optimizer.items():
             self.optimizers[key].build(variables)
+        # Checkpoints find these; they do not look into the lists of Keras' layers.
+        self.weights = tf1_checkpoint.names(self)
+
+    def embed(self, observation: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Embedded observations [..., E] from what environments show, entries [...]."""
+        prepared = preprocess.prepare(observation, self._config.image_bits)
+        return self.encoder(prepared[self.observation])
 
     def losses(
         self, data: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None
@@ -158,9 +182,9 @@ class Model(tf.Module):
         """Loss terms of a batch, not yet scaled, and their scaled sum.
 
         Args:
-          data: `image` [B, T, H, W, C], preprocessed; `action` [B, T, A], leading to
-            the observation of the same index; `length` [B], valid steps; the targets
-            of all heads, [B, T, ...].
+          data: the observations, such as `image` [B, T, H, W, C], preprocessed;
+            `action` [B, T, A], leading to the observation of the same index; `length`
+            [B], valid steps; the targets of all heads, [B, T, ...].
           seed: integers [2] that determine all noise.
 
         Returns:
@@ -184,7 +208,7 @@ class Model(tf.Module):
         """
         config, data = self._config, tf.nest.map_structure(tf.convert_to_tensor, data)
         with noise.stream(seed):
-            embedded = self.encoder(data["image"])
+            embedded = self.encoder(data[self.observation])
             prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
             if config.overshooting > 1:
                 predictions = overshooting.overshooting(
@@ -244,10 +268,11 @@ class Model(tf.Module):
         return losses, metrics
 
     def imagined_reward(self, state: base.State) -> tf.Tensor:
-        """Mean of the reward, [...], of states [..., S] of the acting cell.
+        """Mean of the reward, [B, ...], of states [B, ..., S] of the acting cell.
 
         With a time-agnostic predictor, it is lowered where that and the cell disagree
-        on the state, by at most the standard deviation of the rewards.
+        on the state, by at most the standard deviation of the rewards imagined for the
+        same environment, of which there are B.
         """
         if not self.tap_cell:
             return self._reward(state)
@@ -255,13 +280,14 @@ class Model(tf.Module):
         divergence = self.cell.divergence_from_states(state["cell"], state["tap"])
         disagreement = divergence / state["cell"]["mean"].shape[-1]
         scale = 2 * (tf.sigmoid(disagreement) - 0.5)
-        return rewards - scale * tf.math.reduce_std(rewards)
+        imagined = list(range(1, rewards.shape.rank))
+        return rewards - scale * tf.math.reduce_std(rewards, imagined, keepdims=True)
 
     def _reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
 
-    def _errors(self, posterior, data, mask, skip=()) -> dict[str, tf.Tensor]:
+    def _errors(self, posterior, data, mask, skip=None) -> dict[str, tf.Tensor]:
         """Terms that depend on nothing but the posterior, [B, T], 0 where masked.
 
         These are the negative log likelihood of each head's target and, where it is
@@ -271,7 +297,7 @@ class Model(tf.Module):
         stopped = tf.stop_gradient(features)
         errors = {}
         for key, head in self.heads.items():
-            if key not in skip:
+            if key != skip:
                 dist = head(stopped if key in self._diagnostics else features)
                 errors[key] = mask_lib.apply(-dist.log_prob(data[key]), mask)
         if self._scale("zero_step/cell_as_prior"):
@@ -294,7 +320,9 @@ class Model(tf.Module):
         batch = tf.cast(tf.shape(mask)[0], tf.float32)
         terms = {
             f"overshooting/{key}": tf.reduce_sum(error * weights) / batch
-            for key, error in self._errors(target, data, mask, skip=["image"]).items()
+            for key, error in self._errors(
+                target, data, mask, skip=self.observation
+            ).items()
         }
         divergences = []
         for distance, prior in enumerate(predictions[1:], 1):
@@ -338,7 +366,7 @@ class Model(tf.Module):
         group, key = term.split("/")
         config = self._config
         scales = {
-            "image": config.image_loss_scale,
+            self.observation: config.image_loss_scale,
             "reward": config.reward_scale,
             "divergence": config.divergence_scale,
             "global_divergence": config.global_divergence_scale,

@@ -27,6 +27,7 @@ from planet.tools import (
     tf1_checkpoint,
 )
 from planet.training import define_model
+from planet.training.define_summaries import Simulation
 from planet.training.trainer import Trainer
 
 PHASES = ("train", "test")
@@ -158,7 +159,7 @@ def make_dataset(
         config.data_loader,
         data_spec,
         config.batch_shape,
-        functools.partial(preprocess.preprocess, bits=config.image_bits),
+        functools.partial(preprocess.prepare, bits=config.image_bits),
         config.num_chunks,
         config.scan_episodes_every,
         config.max_episodes,
@@ -176,23 +177,9 @@ def load_weights(model: define_model.Model, path: str) -> None:
     Raises:
       CheckpointError: when the checkpoint can't be read or does not fit the model.
     """
-    prefix = path
     if os.path.isdir(path):
-        prefix = tf.train.latest_checkpoint(path) or path
-    if tf1_checkpoint.is_original(prefix):
-        tf1_checkpoint.load(model, prefix)
-        return
-    parts = {"encoder": model.encoder, "cell": model.cell, "heads": model.heads}
-    if model.tap_cell:
-        parts["tap_cell"] = model.tap_cell
-    weights = tf.train.Checkpoint(model=tf.train.Checkpoint(**parts))
-    try:
-        status = weights.read(prefix)
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise tf1_checkpoint.CheckpointError(
-            f"checkpoint {prefix} does not fit the model: {error}"
-        ) from error
+        path = tf.train.latest_checkpoint(path) or path
+    tf1_checkpoint.load(model, path)
 
 
 def make_agent(
@@ -211,8 +198,14 @@ def make_agent(
       num_envs: environments to decide for at once.
       action_size: entries of an action.
     """
+    search, explore = planning.cross_entropy_method, mpc_agent.add_noise
+    if config.discrete_action:
+        search = functools.partial(
+            planning.discrete_cross_entropy_method, select=config.discrete_select
+        )
+        explore = mpc_agent.epsilon_greedy
     planner = functools.partial(
-        planning.cross_entropy_method,
+        search,
         amount=config.cem_amount,
         topk=config.cem_topk,
         iterations=config.cem_iterations,
@@ -220,13 +213,13 @@ def make_agent(
     )
     return mpc_agent.MPCAgent(
         model.acting_cell,
-        model.encoder,
+        model.embed,
         model.imagined_reward,
         planner,
+        explore,
         horizon,
         num_envs,
         action_size,
-        config.image_bits,
         config.warm_start,
     )
 
@@ -257,47 +250,71 @@ class Simulations:
         # An agent compiles its graph, so each kind is made once.
         self._make_agent = functools.cache(functools.partial(make_agent, config, model))
 
-    def collect(self, trained: int) -> list[float]:
+    def collect(self, trained: int) -> list[Simulation]:
         """Records episodes with exploration if they are due.
 
         Args:
           trained: sequences trained on so far.
 
         Returns:
-          The return of each episode that went to the training data.
+          The episodes that went to the training data.
         """
         config = self._config
         if not schedule.due(trained, config.batch_shape[0], config.collect_every):
             return []
-        returns = []
-        for horizon, stddev, ramp in zip(
+        simulations = []
+        for horizon, noisiness, ramp in zip(
             config.collect_horizons,
             config.exploration_noises,
             config.exploration_ramps,
             strict=True,
         ):
-            exploration = stddev * schedule.linear(trained, ramp)
-            for envs in self._envs.values():
-                returns += self._run(envs, horizon, exploration, "train")
+            exploration = noisiness * schedule.linear(trained, ramp)
+            for task, envs in self._envs.items():
+                simulations += self._run(task, envs, horizon, exploration, "train")
                 if config.collect_test:
-                    self._run(envs, horizon, exploration, "test")
-        return returns
+                    self._run(task, envs, horizon, exploration, "test")
+        return simulations
 
-    def test(self) -> list[float]:
-        """Runs an episode per task and horizon; returns their returns."""
+    def test(self) -> list[Simulation]:
+        """Runs an episode per task and horizon, without exploration."""
         return [
-            score
+            simulation
             for horizon in self._config.summary_horizons
-            for envs in self._envs.values()
-            for score in self._run(BatchEnv(envs.envs[:1]), horizon)
+            for task, envs in self._envs.items()
+            for simulation in self._run(task, BatchEnv(envs.envs[:1]), horizon)
         ]
 
-    def _run(self, envs, horizon, exploration=0.0, phase=None) -> list[float]:
-        """The returns of one episode in each environment."""
+    def _run(
+        self, task, envs, horizon, exploration=0.0, phase=None
+    ) -> list[Simulation]:
+        """One episode in each environment, recorded to the phase's folder if any.
+
+        What plans promised is noted for those that are not recorded.
+        """
+        config = self._config
         agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
         folder = str(self._folders[phase]) if phase else None
-        returns = simulate.simulate(agent, envs, self._seeds.next, exploration, folder)
-        return returns.tolist()
+        noted = config.summarise_plan_returns and config.cem_iterations and not phase
+        promised = []
+
+        def watch():
+            progress.update()
+            if noted:
+                promised.append(agent.plan_returns[[0, -1]])
+
+        with tqdm.tqdm(
+            desc=f"episode of {task}", unit=" decisions", leave=False, disable=None
+        ) as progress:
+            episodes = simulate.simulate(
+                agent, envs, self._seeds.next, exploration, folder, watch
+            )
+        simulations = []
+        for index, episode in enumerate(episodes):
+            decisions = len(episode["reward"]) - 1
+            plans = np.stack(promised[:decisions])[:, :, index] if noted else None
+            simulations.append(Simulation(task, horizon, episode, plans))
+        return simulations
 
 
 def _note_model(model: define_model.Model, path: pathlib.Path) -> None:

@@ -6,8 +6,17 @@ from gymnasium.wrappers import TimeLimit
 from planet.control.dummy_env import DummyEnv
 
 
-def test_environment_checker_is_content():
-    check_env(DummyEnv(), skip_render_check=True)
+@pytest.mark.parametrize("state_size", [0, 4])
+def test_environment_checker_is_content(state_size):
+    check_env(DummyEnv(state_size=state_size), skip_render_check=True)
+
+
+def test_state_instead_of_images():
+    env = DummyEnv(state_size=4)
+    observation, _ = env.reset(seed=0)
+    assert set(observation) == {"state"}
+    assert observation["state"].shape == (4,)
+    assert observation["state"].dtype == np.float32
 
 
 def test_seed_decides_everything():

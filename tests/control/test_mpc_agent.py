@@ -21,8 +21,9 @@ class BrightnessCell:
         return {"seen": embedded, "action": prev_action}
 
 
-def encode(images):
+def embed(observation):
     """Brightness [B, 1] in [-0.5, 0.5] of images."""
+    images = tf.cast(observation["image"], tf.float32) / 256 - 0.5
     return tf.reduce_mean(images, [1, 2, 3])[:, None]
 
 
@@ -31,12 +32,25 @@ def reward(state):
     return -((state["action"] - 2 * state["seen"]) ** 2)[..., 0]
 
 
+def still(action, amount):
+    """No exploration."""
+    return action
+
+
 def make_agent(num_envs=1, **kwargs):
     planner = functools.partial(
         planning.cross_entropy_method, amount=200, topk=20, iterations=5
     )
     return mpc_agent.MPCAgent(
-        BrightnessCell(), encode, reward, planner, 3, num_envs, 1, 8, **kwargs
+        BrightnessCell(),
+        embed,
+        reward,
+        planner,
+        mpc_agent.add_noise,
+        3,
+        num_envs,
+        1,
+        **kwargs,
     )
 
 
@@ -96,10 +110,10 @@ def test_warm_start_begins_with_the_shifted_plan():
     def planner(cell, objective_fn, state, action_shape, horizon, warm_start):
         starts.append(warm_start)
         mean = tf.reshape(tf.range(3.0), [1, 3, 1]) + warm_start
-        return planning.Plan(mean[:, 0], mean, mean, mean)
+        return planning.Plan(mean[:, 0], mean, mean)
 
     agent = mpc_agent.MPCAgent(
-        BrightnessCell(), encode, reward, planner, 3, 1, 1, 8, warm_start=True
+        BrightnessCell(), embed, reward, planner, still, 3, 1, 1, warm_start=True
     )
     agent._compiled = agent._decide
     for _ in range(2):
@@ -117,13 +131,13 @@ def test_warm_start_keeps_the_plan_when_the_world_does():
     for warm_start in (False, True):
         agent = mpc_agent.MPCAgent(
             BrightnessCell(),
-            encode,
+            embed,
             reward,
             functools.partial(planning.cross_entropy_method, **settings),
+            explore=still,
             horizon=3,
             num_envs=50,
             action_size=1,
-            image_bits=8,
             warm_start=warm_start,
         )
         for step in range(6):
@@ -138,3 +152,46 @@ def test_noise_outside_of_the_seed_does_not_matter():
     noise.normal([10])
     agent.reset()
     assert agent.act(observe(90), 0.3, [1, 1]) == pytest.approx(first)
+
+
+def test_epsilon_is_the_share_of_uniformly_random_actions():
+    greedy = tf.one_hot(tf.fill([6000], 2), 5)
+    for epsilon in (0.0, 0.3, 1.0):
+        with noise.stream((0, 1)):
+            actions = mpc_agent.epsilon_greedy(greedy, tf.constant(epsilon)).numpy()
+        assert set(actions.ravel()) == {0.0, 1.0}
+        assert (actions.sum(-1) == 1).all()
+        counts = actions.sum(0)
+        expected = np.full(5, 6000 * epsilon / 5)
+        expected[2] += 6000 * (1 - epsilon)
+        if epsilon == 0:
+            assert counts.tolist() == expected.tolist()
+        else:
+            chi_square = ((counts - expected) ** 2 / expected).sum()
+            assert chi_square < 18.5  # 4 degrees of freedom, one in a thousand.
+
+
+def test_discrete_agent_takes_one_hot_actions_and_traces_once():
+    """The best action is the third where it is dark, the first where it is bright."""
+
+    def liking(state):
+        dark = state["seen"] < 0
+        return tf.where(dark, state["action"][..., 2:], state["action"][..., :1])[
+            ..., 0
+        ]
+
+    class Cell(BrightnessCell):
+        def zero_state(self, batch):
+            return {"seen": tf.zeros([batch, 1]), "action": tf.zeros([batch, 4])}
+
+    planner = functools.partial(
+        planning.discrete_cross_entropy_method, amount=100, topk=10, iterations=3
+    )
+    agent = mpc_agent.MPCAgent(
+        Cell(), embed, liking, planner, mpc_agent.epsilon_greedy, 3, 2, 4, True
+    )
+    for step in range(3):
+        actions = agent.act(observe(0, 255), 0.0, [0, step])
+        assert actions.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
+        assert agent.plan_returns.shape == (3, 2, 100)
+    assert agent._compiled.experimental_get_tracing_count() == 1

@@ -54,6 +54,15 @@ def test_backend_is_chosen_where_there_is_no_display_and_no_wish(
     assert environment.get("MUJOCO_GL") == backend
 
 
+@pytest.mark.parametrize("before", [None, "egl"])
+def test_switching_opengl_off_leaves_the_wish_as_it_was(monkeypatch, before):
+    environment = {"MUJOCO_GL": before} if before else {}
+    monkeypatch.setattr(os, "environ", dict(environment))
+    with opengl.switched_off():
+        assert os.environ == {"MUJOCO_GL": "disable"}
+    assert os.environ == environment
+
+
 @needs_software
 @pytest.mark.parametrize("isolate", ["none", "thread"])
 def test_software_rendering_requires_processes(isolate):
@@ -66,7 +75,6 @@ def test_software_rendering_requires_processes(isolate):
 PROGRAM = """
 import functools, sys
 import numpy as np
-import ml_collections
 from planet.control import batch_env
 from planet.scripts import tasks
 from tests.control import counting_env
@@ -74,10 +82,7 @@ from tests.control import counting_env
 if __name__ == "__main__":
     import tensorflow
 
-    config = ml_collections.ConfigDict(
-        dict(tasks=["cartpole_balance"], action_repeat=50, action_repeats={})
-    )
-    (task,) = tasks.load(config)
+    (task,) = tasks.load(tasks.Selection(["cartpole_balance"], action_repeat=50))
     env_ctor = functools.partial(counting_env.telling, task.env_ctor)
     env = batch_env.make(env_ctor, "process")
     print(env.reset()[0]["image"].std() > 5)

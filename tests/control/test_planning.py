@@ -14,7 +14,7 @@ class PointCell:
 
 
 def closeness(state):
-    """Rewards [N, H]: 0 for the target, less for anything else."""
+    """Rewards [B, N, H]: 0 for the target, less for anything else."""
     return -tf.reduce_sum((state["action"] - state["target"]) ** 2, -1)
 
 
@@ -34,14 +34,14 @@ def plan_for(targets, horizon=5, seed=(0, 0), **kwargs):
 def test_finds_the_optimum_of_a_quadratic(horizon, size):
     target = np.linspace(-0.8, 0.7, size)
     plan = plan_for([target], horizon, iterations=20)  # Up to 72 numbers to find.
-    assert plan.mean.shape == (1, horizon, size)
+    assert plan.belief.shape == (1, horizon, size)
     assert plan.action[0].numpy() == pytest.approx(target, abs=0.05)
-    assert plan.mean[0, 0].numpy() == pytest.approx(target, abs=0.05)
+    assert plan.belief[0, 0].numpy() == pytest.approx(target, abs=0.05)
 
 
 def test_finds_an_optimum_at_every_step():
     plan = plan_for([[0.4, -0.6]], 12, iterations=20)
-    assert plan.mean[0].numpy() == pytest.approx(
+    assert plan.belief[0].numpy() == pytest.approx(
         np.tile([0.4, -0.6], (12, 1)), abs=0.05
     )
 
@@ -52,15 +52,15 @@ def test_plans_for_each_environment_from_its_own_state():
     assert together.action.numpy() == pytest.approx(np.array(targets), abs=0.05)
     for index, target in enumerate(targets):
         alone = plan_for([target])
-        assert together.mean[index].numpy() == pytest.approx(
-            alone.mean[0].numpy(), abs=0.05
+        assert together.belief[index].numpy() == pytest.approx(
+            alone.belief[0].numpy(), abs=0.05
         )
 
 
 def test_optimum_beyond_the_bounds_is_clipped():
     plan = plan_for([[2.0]])
     assert plan.action.numpy() == pytest.approx(1.0, abs=0.01)
-    assert np.abs(plan.mean).max() <= 1.0
+    assert np.abs(plan.belief).max() <= 1.0
 
 
 def test_returns_of_all_candidates_rise():
@@ -74,7 +74,7 @@ def test_returns_of_all_candidates_rise():
 def test_without_iterations_the_plan_is_the_initial_mean(warm_start):
     initial = None if warm_start is None else tf.fill([1, 5, 2], warm_start)
     plan = plan_for([[0.5, 0.5]], iterations=0, warm_start=initial)
-    assert plan.mean.numpy() == pytest.approx(warm_start or 0.0)
+    assert plan.belief.numpy() == pytest.approx(warm_start or 0.0)
     assert plan.returns.shape == (0, 1, 1000)
 
 
@@ -82,8 +82,8 @@ def test_warm_start_needs_fewer_iterations():
     target, few = [[0.85, -0.85]], {"amount": 100, "topk": 10, "iterations": 1}
     cold = plan_for(target, **few)
     warm = plan_for(target, warm_start=tf.fill([1, 5, 1], 0.0) + target, **few)
-    cold_error = np.abs(cold.mean - target).mean()
-    assert np.abs(warm.mean - target).mean() < 0.5 * cold_error
+    cold_error = np.abs(cold.belief - target).mean()
+    assert np.abs(warm.belief - target).mean() < 0.5 * cold_error
 
 
 def test_same_seed_same_plan_in_graph_and_eager():
@@ -91,8 +91,8 @@ def test_same_seed_same_plan_in_graph_and_eager():
     eager = plan_for([[0.5]], **settings)
     graph = tf.function(lambda: plan_for([[0.5]], **settings))()
     other = plan_for([[0.5]], seed=(0, 1), **settings)
-    assert graph.mean.numpy() == pytest.approx(eager.mean.numpy(), abs=1e-6)
-    assert np.abs(other.mean - eager.mean).max() > 1e-4
+    assert graph.belief.numpy() == pytest.approx(eager.belief.numpy(), abs=1e-6)
+    assert np.abs(other.belief - eager.belief).max() > 1e-4
 
 
 def test_iterations_draw_different_noise():
@@ -109,3 +109,92 @@ def test_discounted_return():
 def test_shift_drops_the_first_step_and_ends_neutrally():
     plan = tf.reshape(tf.range(6.0), [1, 3, 2])
     assert planning.shift(plan).numpy().tolist() == [[[2, 3], [4, 5], [0, 0]]]
+
+
+class ChoiceCell:
+    """A cell whose state counts the steps and remembers the last action."""
+
+    def transition(self, prev_state, prev_action):
+        step = prev_state["step"] + 1
+        return {"step": step, "wanted": prev_state["wanted"], "action": prev_action}
+
+
+def rightness(state):
+    """Rewards [B, N, H]: 1 for the action wanted at that step, of the one-hot ones."""
+    wanted = tf.gather(state["wanted"], state["step"] - 1, batch_dims=3)
+    return tf.gather(state["action"], wanted, batch_dims=3)
+
+
+def choose_for(wanted, size, seed=(0, 0), **kwargs):
+    """Plans for environments with the given sequences of best actions [B, H]."""
+    wanted = tf.constant(wanted)
+    batch, horizon = wanted.shape
+    state = {
+        "step": tf.zeros([batch], tf.int32),
+        "wanted": wanted,
+        "action": tf.zeros([batch, size]),
+    }
+    with noise.stream(tf.constant(seed)):
+        return planning.discrete_cross_entropy_method(
+            ChoiceCell(), rightness, state, (size,), horizon, **kwargs
+        )
+
+
+def draw(size, batch=3, seed=0):
+    return np.random.default_rng(seed).integers(0, size, (batch, 12))
+
+
+@pytest.mark.parametrize("select", ["best", "mode"])
+@pytest.mark.parametrize("size", [5, 18])
+def test_finds_the_best_action_of_every_step(size, select):
+    wanted = draw(size)
+    plan = choose_for(wanted, size, select=select)
+    assert plan.belief.shape == (3, 12, size)
+    assert (plan.belief.numpy().argmax(-1) == wanted).all()
+    assert plan.action.numpy().tolist() == np.eye(size)[wanted[:, 0]].tolist()
+    assert plan.returns.shape == (10, 3, 1000)
+
+
+@pytest.mark.parametrize("size", [5, 18])
+def test_warm_start_recovers_within_a_decision_after_the_reward_changed(size):
+    before, after = draw(size), (draw(size) + draw(size - 1, seed=1) + 1) % size
+    assert (before != after).all()
+    settled = choose_for(before, size)
+    sure = tf.nn.softmax(settled.belief[:, :-1]).numpy().max(-1)
+    assert sure.min() > 0.9
+    plan = choose_for(after, size, warm_start=planning.shift(settled.belief))
+    assert plan.action.numpy().tolist() == np.eye(size)[after[:, 0]].tolist()
+    assert (plan.belief.numpy().argmax(-1) == after).mean() > 0.95
+
+
+def test_discrete_warm_start_needs_fewer_iterations():
+    wanted, few = draw(18), {"amount": 50, "topk": 5, "iterations": 1}
+    start = 5.0 * tf.one_hot(wanted, 18)
+    cold = choose_for(wanted, 18, **few).belief.numpy().argmax(-1) == wanted
+    warm = choose_for(wanted, 18, **few, warm_start=start)
+    assert (warm.belief.numpy().argmax(-1) == wanted).mean() > cold.mean() + 0.3
+
+
+def test_without_iterations_the_discrete_plan_is_the_likeliest_action():
+    start = tf.one_hot([[2] * 12], 5)
+    plan = choose_for(draw(5, 1), 5, iterations=0, warm_start=start)
+    assert plan.action.numpy().tolist() == [[0, 0, 1, 0, 0]]
+
+
+def test_best_and_mode_differ_where_the_best_sequence_is_a_rare_one():
+    """The last iteration draws from what the one before left, so one will do."""
+    settings = {"amount": 30, "topk": 30, "iterations": 1}
+    best = choose_for(draw(5), 5, **settings, select="best")
+    mode = choose_for(draw(5), 5, **settings, select="mode")
+    assert best.belief.numpy() == pytest.approx(mode.belief.numpy())
+    likeliest = mode.belief[:, 0].numpy().argmax(-1)
+    assert mode.action.numpy().argmax(-1).tolist() == likeliest.tolist()
+    assert best.action.numpy().argmax(-1).tolist() != likeliest.tolist()
+
+
+def test_discrete_plans_are_the_same_in_graph_and_eager():
+    wanted, few = draw(5), {"amount": 50, "topk": 5, "iterations": 2}
+    eager = choose_for(wanted, 5, **few)
+    graph = tf.function(lambda: choose_for(wanted, 5, **few))()
+    assert graph.belief.numpy() == pytest.approx(eager.belief.numpy(), abs=1e-5)
+    assert graph.action.numpy().tolist() == eager.action.numpy().tolist()

@@ -68,3 +68,12 @@ def test_none_are_recorded_when_none_are_asked_for(tmp_path):
     with make_batch([recorded_counting_env]) as envs:
         assert random_episodes(envs, 0, tmp_path) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_recorded_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with make_batch([recorded_counting_env]) as envs:
+        (unrecorded,) = random_episodes(envs, 1, folder=None, seed=0)
+        assert list(tmp_path.iterdir()) == []
+        (recorded,) = random_episodes(envs, 1, tmp_path, seed=0)
+    assert unrecorded == recorded

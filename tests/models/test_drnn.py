@@ -27,7 +27,7 @@ def test_agrees_with_the_original(case, tmp_path):
 def test_is_built_from_settings():
     settings = {"state_size": 3, "model_size": 8, "drnn_sample_to_encoder": False}
     cell = DRNN.from_settings({**settings, "mean_only": True, "seed": 7})
-    state = cell.transition(cell.zero_state(2), tf.zeros([2, 1]))
+    _, state = cell.observe(cell.zero_state(2), tf.zeros([2, 1]), tf.zeros([2, 1024]))
     assert cell.features_from_state(state).shape == (2, 8)
     encoder = cell.scopes["rnn/drnn/posterior/gru_cell"]
     assert encoder.w_ru.shape == (1024 + 1 + 8, 16)

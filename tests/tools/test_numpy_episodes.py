@@ -34,9 +34,13 @@ def folder(tmp_path):
     return tmp_path
 
 
+def prepare(data):
+    return {**data, "image": tf.cast(data["image"], tf.float32)}
+
+
 def batches(folder, amount, loader="scan", batch_shape=(3, 5), **kwargs):
     dataset = numpy_episodes.make_dataset(
-        folder, loader, SPEC, batch_shape, lambda x: tf.cast(x, tf.float32), **kwargs
+        folder, loader, SPEC, batch_shape, prepare, **kwargs
     )
     return list(itertools.islice(dataset.as_numpy_iterator(), amount))
 

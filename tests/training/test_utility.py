@@ -5,8 +5,11 @@ import pytest
 
 from planet.control import batch_env
 from planet.scripts import configs, tasks
-from planet.tools import episode_files
-from planet.training import utility
+from planet.tools import episode_files, noise, tf1_checkpoint
+from planet.training import define_model, trainer, utility
+from tests.tf1 import write_tf1_checkpoint
+
+SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
 
 
 def test_runs_of_an_experiment_have_seeds_of_their_own(tmp_path):
@@ -42,3 +45,87 @@ def test_missing_seed_episodes_are_recorded(tmp_path, capsys, found):
     assert [len(episode_files.scan(folder)) for folder in folders.values()] == [3, 3]
     assert f"Recorded {3 - found} random episodes" in capsys.readouterr().out
     assert spec == {"image": (64, 64, 3), "action": (2,), "reward": ()}
+
+
+def make_model(name="debug", **params):
+    config = configs.load(name, {"tasks": ["dummy"], "dumbnet": True, **params})
+    return define_model.define_model(config, SPEC)
+
+
+def values(model):
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def test_weights_of_the_public_release_load_with_heads_of_three_layers(tmp_path):
+    sizes = {"model_size": 10, "state_size": 5}
+    model = make_model("icml", **sizes)
+    random = np.random.default_rng(0)
+    names = tf1_checkpoint.names(model)
+    assert "graph/head_reward/dense_3/kernel" in names
+    weights = {
+        name: random.normal(size=variable.shape).astype(np.float32)
+        for name, variable in names.items()
+    }
+    path = write_tf1_checkpoint(tmp_path / "model.ckpt-1000", weights)
+    utility.load_weights(model, path)
+    for name, variable in names.items():
+        np.testing.assert_array_equal(variable, weights[name])
+    shallow = make_model("newhp", **sizes)
+    before = values(shallow)
+    with pytest.raises(tf1_checkpoint.CheckpointError, match="head_reward/dense_3"):
+        utility.load_weights(shallow, path)
+    for old, new in zip(before, values(shallow), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"tap_cell": "rssm"},
+        {"model_size": [6, 4], "state_size": [3, 2], "cw_tau": [1, 2]},
+    ],
+)
+def test_a_run_starts_from_the_weights_of_another_one(tmp_path, capsys, params):
+    params = {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread", **params}
+    short = {**params, "max_steps": 5, "batch_shape": [5, 5], "overshooting": 0}
+    config = configs.load("debug", short)
+    first, second = tmp_path / "00001", tmp_path / "00002"
+    list(utility.train(config, tasks.load(config), first))
+    checkpoints = str(first / "checkpoints")
+    config = configs.load("debug", {**short, "checkpoint_to_load": checkpoints})
+    model = define_model.define_model(config, SPEC)
+    trainer.Trainer(first, config, model, noise.Seeds(0)).restore()
+    loaded = define_model.define_model(config, SPEC)
+    utility.load_weights(loaded, checkpoints)
+    for old, new in zip(values(model), values(loaded), strict=True):
+        np.testing.assert_array_equal(old, new)
+    capsys.readouterr()
+    list(utility.train(config, tasks.load(config), second))
+    assert f"Start from {checkpoints}." in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    config = configs.load("debug", {"tasks": ["dummy"], "dumbnet": True})
+    model = define_model.define_model(config, SPEC)
+    saved = trainer.Trainer(tmp_path, config, model, noise.Seeds(0))
+    saved._save()
+    with pytest.raises(tf1_checkpoint.CheckpointError) as error:
+        utility.load_weights(make_model(model="ssm"), str(tmp_path / "checkpoints"))
+    for problem in ("missing graph/rnn/ssm/", "not in the model: graph/rnn/rssm/"):
+        assert problem in str(error.value)
+
+
+def test_settings_of_a_run_tell_which_model_was_built(tmp_path, capsys):
+    config = configs.load(
+        "debug",
+        {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread", "max_steps": 5},
+    )
+    path = tmp_path / "config.yaml"
+    configs.save(config, path)
+    list(utility.train(config, tasks.load(config), tmp_path))
+    table = make_model().table()
+    assert table in capsys.readouterr().out
+    note = "".join(f"# {line}\n" for line in table.splitlines())
+    assert path.read_text().endswith(note)
+    assert configs.differences(configs.read(path), config) == []

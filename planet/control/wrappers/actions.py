@@ -1,8 +1,41 @@
-"""Wrappers that change what an action is."""
+"""Wrappers that change what an action is.
+
+In the end an action is a vector of real numbers, or a one-hot vector, which stands for
+one of a number of choices.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
+
+from planet.control.wrappers.errors import UnusableEnvError
+
+
+class OneHot(Box):
+    """Vectors float32 [size] with a 1 in one place and 0 in the others."""
+
+    def __init__(self, size: int):
+        super().__init__(0, 1, [size], np.float32)
+
+    def sample(self, mask: None = None, probability: None = None) -> np.ndarray:
+        """Draws each of the vectors with the same probability."""
+        vector = np.zeros(self.shape, self.dtype)
+        vector[self.np_random.integers(len(vector))] = 1
+        return vector
+
+    def contains(self, x: Any) -> bool:
+        """Tells whether this is one of the vectors."""
+        x = np.asarray(x)
+        return x.shape == self.shape and x.max() == 1 and np.count_nonzero(x) == 1
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, OneHot) and self.shape == other.shape
+
+    def __repr__(self) -> str:
+        return f"OneHot({self.shape[0]})"
 
 
 class ActionRepeat(gymnasium.Wrapper):
@@ -24,11 +57,21 @@ class ActionRepeat(gymnasium.Wrapper):
 
 
 class NormalizeActions(gymnasium.ActionWrapper):
-    """Takes actions in [-1, 1] where those of the environment have finite bounds."""
+    """Takes vectors in [-1, 1] where the actions of the environment have finite bounds.
+
+    Raises:
+      UnusableEnvError: Its actions are not real numbers.
+    """
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        bounds = np.stack([env.action_space.low, env.action_space.high])
+        space = env.action_space
+        if not isinstance(space, Box) or not np.issubdtype(space.dtype, np.floating):
+            raise UnusableEnvError(
+                f"its actions are {space}, but must be real numbers (Box) or one of a "
+                "number of choices (Discrete)"
+            )
+        bounds = np.stack([space.low.ravel(), space.high.ravel()])
         unit = np.broadcast_to([[-1], [1]], bounds.shape).astype(bounds.dtype)
         bounded = np.isfinite(bounds).all(0)
         self._low, self._high = np.where(bounded, bounds, unit)
@@ -36,17 +79,68 @@ class NormalizeActions(gymnasium.ActionWrapper):
 
     def action(self, action: np.ndarray) -> np.ndarray:
         """Maps entries [A] from [-1, 1] to the bounds of the environment."""
-        return self._low + (action + 1) / 2 * (self._high - self._low)
+        action = self._low + (action + 1) / 2 * (self._high - self._low)
+        return action.reshape(self.env.action_space.shape)
+
+
+class DiscretizeActions(gymnasium.ActionWrapper):
+    """Takes the position of a value in a list, and gives it to every action entry."""
+
+    def __init__(self, env: gymnasium.Env, values: Sequence[float]):
+        super().__init__(env)
+        self._values = values
+        self.action_space = Discrete(len(values))
+
+    def action(self, action: int) -> np.ndarray:
+        """Returns the entries [A] that a choice stands for."""
+        space = self.env.action_space
+        return np.full(space.shape, self._values[action], space.dtype)
+
+
+class OneHotActions(gymnasium.ActionWrapper):
+    """Takes one-hot vectors where the environment takes numbers of choices."""
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        self.action_space = OneHot(int(env.action_space.n))
+
+    def action(self, action: np.ndarray) -> int:
+        """Returns the number of the choice that a vector [A] stands for.
+
+        Raises:
+          ValueError: The vector is not one-hot.
+        """
+        _require_one_hot(action, self.action_space)
+        return int(self.env.action_space.start + np.argmax(action))
 
 
 class PadActions(gymnasium.ActionWrapper):
-    """Takes actions as wide as `width`, of which only the first entries count."""
+    """Takes actions as wide as `width`, of which only the first entries count.
+
+    One-hot vectors stay one-hot: a choice beyond those of the environment is its first
+    one, which in Atari games is to do nothing.
+    """
 
     def __init__(self, env: gymnasium.Env, width: int):
         super().__init__(env)
         (self._size,) = env.action_space.shape
-        self.action_space = Box(-1, 1, [width], env.action_space.dtype)
+        self._discrete = isinstance(env.action_space, OneHot)
+        box = Box(-1, 1, [width], env.action_space.dtype)
+        self.action_space = OneHot(width) if self._discrete else box
 
     def action(self, action: np.ndarray) -> np.ndarray:
-        """Cuts entries [width] down to those of the environment [A]."""
+        """Cuts entries [width] down to those of the environment [A].
+
+        Raises:
+          ValueError: The vector should be one-hot and is not.
+        """
+        if self._discrete:
+            _require_one_hot(action, self.action_space)
+            if not action[: self._size].any():
+                return np.eye(1, self._size, dtype=action.dtype)[0]
         return action[: self._size]
+
+
+def _require_one_hot(action, space):
+    if not space.contains(action):
+        raise ValueError(f"action {action} is not in {space}: it must be one-hot")

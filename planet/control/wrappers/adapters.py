@@ -1,34 +1,210 @@
-"""Adapters that turn the environments of other libraries into gymnasium's."""
+"""Adapters that turn the environments of other libraries into gymnasium's.
 
+An environment that shall not render is made with `size` None.
+"""
+
+import contextlib
+import difflib
+import importlib
 import logging
+import os
+from collections.abc import Iterable
+from typing import Any
 
 import gymnasium
 
 from planet.control import opengl
+from planet.control.wrappers.errors import UnusableEnvError
+
+Size = tuple[int, int]
 
 
-def dm_control(domain: str, task: str, size: tuple[int, int]) -> gymnasium.Env:
-    """Loads a task of the DeepMind control suite.
+def dm_control(name: str, size: Size | None) -> gymnasium.Env:
+    """Loads a task of the DeepMind Control Suite.
 
     Args:
-      domain: The body, for example `cartpole`.
-      task: What it shall do, for example `balance`.
+      name: The body and what it shall do, for example `cartpole_balance`.
       size: Height and width of what `render` returns, the view of camera 0.
 
     Returns:
       An environment whose observations are dicts without an image.
 
     Raises:
+      UnusableEnvError: There is no such task.
       OpenGLError: Rendering would crash this process, as would already the import
           of dm_control, which initializes OpenGL.
     """
-    opengl.require_safe_process()
-    opengl.select_backend()
-    from dm_control import suite
-    from shimmy import DmControlCompatibilityV0
+    _silence_predecessor()
+    if size is None:
+        with opengl.switched_off():
+            from dm_control import suite
+            from shimmy import DmControlCompatibilityV0
+    else:
+        opengl.require_safe_process()
+        opengl.select_backend()
+        from dm_control import suite
+        from shimmy import DmControlCompatibilityV0
 
-    # Cheetah's model warns of a deprecation that its users can do nothing about.
-    logging.getLogger("absl").addFilter(lambda log: "settotalmass" not in str(log.msg))
-    env = suite.load(domain, task)
+    _ignore_warnings_of_models()
+    known = {"_".join(pair): pair for pair in suite.ALL_TASKS}
+    _require_known("task of the control suite", name, known)
+    env = suite.load(*known[name])
+    if size is None:
+        return DmControlCompatibilityV0(env)
     view = {"height": size[0], "width": size[1], "camera_id": 0}
     return DmControlCompatibilityV0(env, render_mode="rgb_array", render_kwargs=view)
+
+
+def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
+    """Makes an environment that is registered with gymnasium.
+
+    Args:
+      name: Its id, for example `Pendulum-v1`; `module:id` imports a module before.
+      size: Height and width of what `render` returns, if it can be asked for; an
+          environment that cannot render is made all the same.
+      settings: Handed to its constructor.
+
+    Raises:
+      UnusableEnvError: There is no such environment.
+      OpenGLError: Rendering would crash this process.
+    """
+    module, _, name = name.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    _require_known("id of gymnasium", name, gymnasium.registry)
+    entry_point = gymnasium.spec(name).entry_point
+    if "mujoco" in str(entry_point):
+        _prepare_mujoco(size)
+        if size is not None:
+            settings |= {"height": size[0], "width": size[1]}
+    try:
+        if size is not None and "rgb_array" in _render_modes(entry_point):
+            settings["render_mode"] = "rgb_array"
+            _do_without_display()
+        return gymnasium.make(name, disable_env_checker=True, **settings)
+    except (ImportError, gymnasium.error.Error) as error:
+        raise UnusableEnvError(" ".join(str(error).split())) from error
+
+
+def atari(game: str, frameskip: int, sticky: float = 0.25) -> gymnasium.Env:
+    """Makes an Atari game, which shows its own images.
+
+    Args:
+      game: Its name, for example `Breakout`.
+      frameskip: Frames for which the emulator repeats each action.
+      sticky: Probability that the emulator repeats the last action instead.
+
+    Raises:
+      UnusableEnvError: There is no such game.
+    """
+    import ale_py
+
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    gymnasium.register_envs(ale_py)
+    specs = gymnasium.registry.values()
+    games = {spec.name for spec in specs if spec.namespace == "ALE"}
+    _require_known("game", game, games)
+    settings = {"frameskip": frameskip, "repeat_action_probability": sticky}
+    return gymnasium.make(f"ALE/{game}-v5", disable_env_checker=True, **settings)
+
+
+def old_gym(name: str, size: Size | None) -> gymnasium.Env:
+    """Makes an environment that is registered with gym, gymnasium's predecessor.
+
+    Args:
+      name: Its id, for example `CartPole-v1`.
+      size: Whether it shall render; it decides itself how large.
+
+    Raises:
+      UnusableEnvError: There is no such environment.
+    """
+    _silence_predecessor()
+    import gym as predecessor
+
+    with opengl.switched_off():  # Shimmy imports dm_control.
+        from shimmy.openai_gym_compatibility import GymV26CompatibilityV0
+
+    specs = predecessor.envs.registry
+    _require_known("id of gym", name, specs)
+    # The checker fails on NumPy 2.
+    settings = {"disable_env_checker": True}
+    if size is not None and "rgb_array" in _render_modes(specs[name].entry_point):
+        settings["render_mode"] = "rgb_array"
+        _do_without_display()
+    env = GymV26CompatibilityV0(name, settings)
+    limit = specs[name].max_episode_steps
+    env.spec = None  # Which gymnasium's wrappers do not understand.
+    # Shimmy removes the predecessor's limit.
+    return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
+
+
+def constructed(path: str) -> gymnasium.Env:
+    """Calls a function without arguments that returns an environment.
+
+    It shows pixels if its own observation is an image or has one as its entry `image`,
+    or else if its `render_mode` is `rgb_array`.
+
+    Args:
+      path: `package.module:function`.
+
+    Raises:
+      UnusableEnvError: There is no such function, or it returns something else.
+    """
+    module, _, name = path.partition(":")
+    try:
+        functions = vars(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise UnusableEnvError(f"there is no module {error.name!r}") from None
+        raise
+    _require_known(f"function of {module}", name, functions)
+    env = functions[name]()
+    if not isinstance(env, gymnasium.Env):
+        raise UnusableEnvError(f"it is not a gymnasium.Env, but {type(env).__name__}")
+    return env
+
+
+def _require_known(what: str, word: str, known: Iterable[str]) -> None:
+    """Refuses a word that is not one of the known ones."""
+    if word not in known:
+        nearest = difflib.get_close_matches(word, known, 3, cutoff=0)
+        names = " or ".join(map(repr, nearest))
+        raise UnusableEnvError(f"unknown {what} {word!r}; did you mean {names}?")
+
+
+def _render_modes(entry_point) -> Iterable[str]:
+    """What an environment can render to, known before it is made."""
+    if isinstance(entry_point, str):
+        entry_point = gymnasium.envs.registration.load_env_creator(entry_point)
+    return getattr(entry_point, "metadata", {}).get("render_modes", ())
+
+
+def _prepare_mujoco(size: Size | None) -> None:
+    """Prepares gymnasium's environments that use MuJoCo."""
+    import mujoco
+
+    # Else MuJoCo writes its warnings to a file in the current folder.
+    mujoco.set_mju_user_warning(logging.getLogger("absl").warning)
+    _ignore_warnings_of_models()
+    if size is not None:
+        opengl.require_safe_process()
+        opengl.select_backend()
+
+
+def _do_without_display() -> None:
+    """Lets pygame draw to memory without a complaint that there is no screen."""
+    if "DISPLAY" not in os.environ:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def _silence_predecessor() -> None:
+    """Keeps gym, which shimmy imports, from telling at length that it is old."""
+    with contextlib.suppress(ImportError):
+        from gym_notices import notices
+
+        notices.notices.clear()
+
+
+def _ignore_warnings_of_models() -> None:
+    """Silences a deprecation in cheetah's that its users can do nothing about."""
+    logging.getLogger("absl").addFilter(lambda log: "settotalmass" not in str(log.msg))

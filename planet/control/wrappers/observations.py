@@ -1,12 +1,70 @@
-"""Wrappers that change what is observed."""
+"""Wrappers that change what is observed.
+
+In the end an observation is a dict of the `image` and of vectors of numbers by name.
+"""
 
 from typing import Any
 
 import gymnasium
 import numpy as np
+import PIL.Image
+from gymnasium import spaces
 from gymnasium.spaces import Box, Dict
 
+from planet.control.wrappers.errors import UnusableEnvError
+
 _NARROW = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
+_NUMERIC = (Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
+_RESERVED = ("action", "image", "reward")  # Names of other arrays of an episode.
+
+
+class NameObservation(gymnasium.ObservationWrapper):
+    """Shows a dict in any case: a bare observation is the `image` or the `state`."""
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        space = env.observation_space
+        self._name = None
+        if not isinstance(space, Dict):
+            self._name = "image" if _is_image(space) else "state"
+            self.observation_space = Dict({self._name: space})
+
+    def observation(self, observation: Any) -> dict[str, Any]:
+        """Returns the observation by its name."""
+        return {self._name: observation} if self._name else observation
+
+
+class FlattenNumbers(gymnasium.ObservationWrapper):
+    """Shows everything but the `image` as vectors, float32; choices become one-hot.
+
+    Raises:
+      UnusableEnvError: An entry is not numeric, or its name is taken.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        space = dict(env.observation_space.items())
+        self._image = {"image"} if _is_image(space.get("image")) else set()
+        self._numbers = {key: space[key] for key in space.keys() - self._image}
+        for name, entry in self._numbers.items():
+            if not _is_numeric(entry):
+                raise UnusableEnvError(
+                    f"its observation {name!r} is not numeric, but {entry}"
+                )
+            if name in _RESERVED:
+                raise UnusableEnvError(
+                    f"its observation {name!r} needs another name, as it is {entry}"
+                )
+            space[name] = _vector_space(entry)
+        self.observation_space = Dict(space)
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Flattens the entries."""
+        vectors = {
+            name: _vector(space, observation[name])
+            for name, space in self._numbers.items()
+        }
+        return {**observation, **vectors}
 
 
 class RenderImage(gymnasium.ObservationWrapper):
@@ -14,17 +72,96 @@ class RenderImage(gymnasium.ObservationWrapper):
 
     Args:
       env: The environment; its observations are dicts.
-      size: Height and width of what it renders.
+      size: Height and width of the image.
+
+    Raises:
+      UnusableEnvError: The environment does not render images.
     """
 
     def __init__(self, env: gymnasium.Env, size: tuple[int, int]):
         super().__init__(env)
+        if env.render_mode != "rgb_array":
+            raise UnusableEnvError(
+                "it has no pixels to show; set `observations: state` to use its numbers"
+            )
+        self._size = size
         image = Box(0, 255, (*size, 3), np.uint8)
         self.observation_space = Dict({**env.observation_space, "image": image})
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Adds `image`, uint8 [height, width, 3]."""
-        return {**observation, "image": self.env.render()}
+        return {**observation, "image": _resized(self.env.render(), self._size)}
+
+
+class ResizeImage(gymnasium.ObservationWrapper):
+    """Shows the own `image` of an environment in another size.
+
+    Args:
+      env: The environment; its observations are dicts with an image, uint8 [H, W, C].
+      size: Height and width of what is shown.
+      rows: First row that is kept, and first one below that is not; none: all.
+      grey: Show the luminance instead of the colours.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        size: tuple[int, int],
+        rows: tuple[int, int] | None = None,
+        grey: bool = False,
+    ):
+        super().__init__(env)
+        self._size = size
+        self._rows = slice(*rows or (None,))
+        self._grey = grey
+        channels = 1 if grey else env.observation_space["image"].shape[-1]
+        image = Box(0, 255, (*size, channels), np.uint8)
+        self.observation_space = Dict({**env.observation_space, "image": image})
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns `image` as uint8 [height, width, C]."""
+        image = observation["image"][self._rows]
+        if self._grey and image.shape[-1] == 3:
+            image = np.asarray(PIL.Image.fromarray(image).convert("L"))[..., None]
+        return {**observation, "image": _resized(image, self._size)}
+
+
+class StateVector(gymnasium.ObservationWrapper):
+    """Shows nothing but `state`: all numbers, in the order of their names.
+
+    Raises:
+      UnusableEnvError: There are none.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        self._names = sorted(env.observation_space.keys() - {"image"})
+        if not self._names:
+            raise UnusableEnvError("it has no numbers to show; set observations: image")
+        entries = [env.observation_space[name] for name in self._names]
+        low = np.concatenate([entry.low.ravel() for entry in entries])
+        high = np.concatenate([entry.high.ravel() for entry in entries])
+        self.observation_space = Dict({"state": Box(low, high, dtype=np.float32)})
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns `state`, float32 [S]."""
+        entries = [observation[name].ravel() for name in self._names]
+        return {"state": np.concatenate(entries).astype(np.float32)}
+
+
+class PadState(gymnasium.ObservationWrapper):
+    """Appends zeros to the `state` until it is as wide as `width`."""
+
+    def __init__(self, env: gymnasium.Env, width: int):
+        super().__init__(env)
+        space = env.observation_space["state"]
+        self._padding = (0, width - space.shape[0])
+        low, high = np.pad(space.low, self._padding), np.pad(space.high, self._padding)
+        self.observation_space = Dict({"state": Box(low, high, dtype=np.float32)})
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns `state`, float32 [width]."""
+        return {"state": np.pad(observation["state"], self._padding)}
 
 
 class ConvertTo32Bit(gymnasium.Wrapper):
@@ -32,9 +169,10 @@ class ConvertTo32Bit(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        spaces = env.observation_space.items()
-        self.observation_space = Dict({name: _narrow_box(box) for name, box in spaces})
-        self.action_space = _narrow_box(env.action_space)
+        entries = env.observation_space.items()
+        self.observation_space = Dict({name: _narrow_box(box) for name, box in entries})
+        if isinstance(env.action_space, Box):
+            self.action_space = _narrow_box(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         """Returns the observation in 32 bits.
@@ -54,6 +192,46 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         observation, reward, *ends, info = self.env.step(action)
         reward = _narrow("reward", np.float64(reward))
         return _narrow_entries(observation), reward, *ends, info
+
+
+def _is_image(space):
+    return (
+        isinstance(space, Box)
+        and space.dtype == np.uint8
+        and len(space.shape) == 3
+        and space.shape[-1] in (1, 3)
+    )
+
+
+def _is_numeric(space):
+    if isinstance(space, Dict):
+        return all(map(_is_numeric, space.values()))
+    if isinstance(space, spaces.Tuple):
+        return all(map(_is_numeric, space))
+    return isinstance(space, _NUMERIC)
+
+
+def _vector_space(space):
+    if not isinstance(space, Box) or len(space.shape) > 1:
+        space = spaces.flatten_space(space)
+    with np.errstate(over="ignore"):  # The largest float64 is no bound in float32.
+        low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    return Box(low, high, dtype=np.float32)
+
+
+def _vector(space, value):
+    if not isinstance(space, Box) or len(space.shape) > 1:
+        value = spaces.flatten(space, value)
+    return np.asarray(value, np.float32)
+
+
+def _resized(image, size):
+    """The image, uint8 [H, W, C], in another size; smoothed where that is smaller."""
+    if image.shape[:2] == size:
+        return image
+    picture = PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture = picture.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(*size, image.shape[-1])
 
 
 def _narrow_entries(observation):

@@ -1,0 +1,109 @@
+"""What an environment is like, found out by making it in a process of its own."""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable
+
+import gymnasium
+from gymnasium.wrappers import TimeLimit
+
+from planet.control import opengl
+from planet.control.wrappers.errors import UnusableEnvError
+
+# Extras of this package, and a module that each of them brings.
+EXTRAS = {
+    "atari": "ale_py",
+    "box2d": "Box2D",
+    "gym": "gym",
+    "classic-control": "pygame",  # And others, which come before.
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What there is to know about an environment.
+
+    Attributes:
+      observation_space: Space of its observations.
+      action_space: Space of its actions.
+      max_steps: Steps after which it ends at the latest; None where it does not say.
+      uses_opengl: Whether it has loaded OpenGL for its first observation.
+      extra: Extra of this package that it has made use of.
+    """
+
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+    max_steps: int | None
+    uses_opengl: bool
+    extra: str | None
+
+
+def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
+    """Makes and resets an environment in a spawned process.
+
+    Args:
+      env_ctor: Makes the environment; picklable.
+
+    Raises:
+      UnusableEnvError: That fails. For exceptions that nobody expects, the process has
+          printed the traceback.
+    """
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
+        try:
+            result = executor.submit(_describe, env_ctor).result()
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UnusableEnvError("its process ended by itself") from None
+    if isinstance(result, Description):
+        return result
+    raise UnusableEnvError(result)
+
+
+def missing_extra(extra: str) -> str:
+    """Message that a package is missing, and how to get it."""
+    return f"it needs the extra {extra!r}: pip install 'planet[{extra}]'"
+
+
+def _describe(env_ctor):
+    """Describes an environment, or says in a line why that is not possible."""
+    try:
+        env = env_ctor()
+        env.reset(seed=0)
+        description = Description(
+            env.observation_space,
+            env.action_space,
+            _step_limit(env),
+            opengl.is_loaded(),
+            next((key for key, name in EXTRAS.items() if name in sys.modules), None),
+        )
+        env.close()
+    except Exception as error:  # Whatever somebody else's environment can raise.
+        missing = _missing_module(error)
+        for extra, module in EXTRAS.items():
+            if module == missing:
+                return missing_extra(extra)
+        if isinstance(error, UnusableEnvError | opengl.OpenGLError):
+            return str(error)
+        traceback.print_exc()
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return description
+
+
+def _step_limit(env):
+    """The tightest of the time limits around an environment."""
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return min(limits, default=None)
+
+
+def _missing_module(error):
+    """Name of the module that could not be imported, if that was the cause."""
+    while error and not isinstance(error, ImportError):
+        error = error.__cause__ or error.__context__
+    return error.name if error else None

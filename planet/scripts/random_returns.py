@@ -1,0 +1,175 @@
+"""Plays random episodes of tasks, whose returns are what an agent has to beat.
+
+python -m planet.scripts.random_returns --tasks finger_spin ale:Pong --episodes 100
+"""
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import tqdm
+
+from planet.control import batch_env
+from planet.control.random_episodes import random_episodes
+from planet.scripts import command_line, tasks
+
+
+def summary(returns: Sequence[float]) -> dict[str, float | list[float]]:
+    """Statistics of the returns of N episodes.
+
+    Returns:
+      `episodes`, their number; `mean`, `stddev` (of the sample; 0 for one episode) and
+      `percentile_99` of the returns; and the `returns` themselves.
+    """
+    return {
+        "episodes": len(returns),
+        "mean": float(np.mean(returns)),
+        "stddev": float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0,
+        "percentile_99": float(np.percentile(returns, 99)),
+        "returns": list(returns),
+    }
+
+
+def play(
+    task: tasks.Task, num_episodes: int, num_envs: int, seed: int | None = None
+) -> list[float]:
+    """Plays random episodes in processes of their own.
+
+    Args:
+      task: What to play.
+      num_episodes: How often.
+      num_envs: How many at the same time.
+      seed: Of actions and environments; the same returns need the same `num_envs`.
+
+    Returns:
+      Returns of the episodes.
+    """
+    make = functools.partial(batch_env.make, task.env_ctor)
+    envs = [make() for _ in range(min(num_envs, num_episodes))]
+    with (
+        batch_env.BatchEnv(envs) as batch,
+        tqdm.tqdm(total=num_episodes, desc=task.name, disable=None) as progress,
+    ):
+        return random_episodes(
+            batch,
+            num_episodes,
+            folder=None,
+            seed=seed,
+            progress=lambda done, _: progress.update(done - progress.n),
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    try:
+        _check_output(args.output, args.overwrite)
+        select = functools.partial(
+            tasks.Selection,
+            action_repeat=args.action_repeat,
+            observations="nothing",  # Which random actions do not depend on.
+        )
+        names = tasks.ALL if args.tasks == ["all"] else args.tasks
+        chosen = [tasks.load(select([name]))[0] for name in names]
+    except (tasks.TaskError, OSError) as error:
+        parser.error(str(error))
+    results = {}
+    try:
+        for task in chosen:
+            returns = play(task, args.episodes, args.num_envs, args.seed)
+            results[task.name] = summary(returns)
+    except batch_env.EnvError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", flush=True)
+        return 130
+    header = ("task", "episodes", "mean ± standard error", "stddev", "99th percentile")
+    print(command_line.table(header, map(_row, results, results.values())))
+    if args.output:
+        _write(args.output, results)
+    return 0
+
+
+def _row(name, result):
+    error = result["stddev"] / np.sqrt(result["episodes"])
+    mean = f"{result['mean']:.4g} ± {error:.2g}"
+    spread = (f"{result[key]:.4g}" for key in ("stddev", "percentile_99"))
+    return name, result["episodes"], mean, *spread
+
+
+def _check_output(path, overwrite):
+    """Refuses a file that cannot be written, or that is there already."""
+    if path is None:
+        return
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(f"{path} cannot be written")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; --overwrite replaces it")
+
+
+def _write(path, results):
+    """Writes the results at once."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = command_line.Parser(
+        prog="planet.scripts.random_returns",
+        description="Returns of uniformly random actions, as a baseline.",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help="tasks, or all, as for planet.scripts.train",
+    )
+    parser.add_argument(
+        "--episodes",
+        type=command_line.whole_number(1, 1_000_000),
+        default=100,
+        metavar="N",
+        help="episodes of each task (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="JSON file of the results, with the return of each episode",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace that file if it exists"
+    )
+    parser.add_argument(
+        "--action_repeat",
+        type=command_line.whole_number(1, 1000),
+        metavar="N",
+        help="how often each action is repeated (default: each task's own)",
+    )
+    parser.add_argument(
+        "--num_envs",
+        type=command_line.whole_number(1, 1000),
+        default=2,
+        metavar="N",
+        help="environments that play at the same time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=command_line.whole_number(0, 2**32 - 1),
+        metavar="N",
+        help="makes the returns the same each time, with the same --num_envs",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
