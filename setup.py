@@ -43,6 +43,7 @@ setuptools.setup(
         "pillow>=13,<14",  # Resizes images, writes GIFs.
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
+        "scikit-learn>=1.9,<1.10",  # Linear readouts of states.
         "google-crc32c>=1.9,<2",  # Tells damaged event files, fast.
     ],
     extras_require={

@@ -8,15 +8,20 @@ ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT_SIDE = (
     "planet.control.batch_env",
     "planet.control.dummy_env",
+    "planet.control.inspection",
     "planet.control.opengl",
     "planet.control.random_episodes",
     *(
         f"planet.control.wrappers.{path.stem}"
         for path in (ROOT / "planet" / "control" / "wrappers").glob("[a-z]*.py")
     ),
+    "planet.scripts.evaluate",
+    "planet.scripts.random_returns",
     "planet.scripts.tasks",
     "planet.scripts.train",
+    "planet.tools.cli",
     "planet.tools.episode_files",
+    "planet.tools.tables",
 )
 
 

@@ -3,10 +3,8 @@
 python -m planet.scripts.random_returns --tasks finger_spin ale:Pong --episodes 100
 """
 
-import argparse
 import functools
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -16,7 +14,8 @@ import tqdm
 
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
-from planet.scripts import command_line, tasks
+from planet.scripts import tasks
+from planet.tools import cli, tables
 
 
 def summary(returns: Sequence[float]) -> dict[str, float | list[float]]:
@@ -68,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
+    if args.output and not args.overwrite:
+        parser.refuse_existing(args.output)
     try:
-        _check_output(args.output, args.overwrite)
         select = functools.partial(
             tasks.Selection,
             action_repeat=args.action_repeat,
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         names = tasks.ALL if args.tasks == ["all"] else args.tasks
         chosen = [tasks.load(select([name]))[0] for name in names]
-    except (tasks.TaskError, OSError) as error:
+    except tasks.TaskError as error:
         parser.error(str(error))
     results = {}
     try:
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nInterrupted.", flush=True)
         return 130
     header = ("task", "episodes", "mean ± standard error", "stddev", "99th percentile")
-    print(command_line.table(header, map(_row, results, results.values())))
+    print(tables.markdown(header, map(_row, results, results.values())))
     if args.output:
         _write(args.output, results)
     return 0
@@ -104,25 +104,15 @@ def _row(name, result):
     return name, result["episodes"], mean, *spread
 
 
-def _check_output(path, overwrite):
-    """Refuses a file that cannot be written, or that is there already."""
-    if path is None:
-        return
-    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OSError(f"{path} cannot be written")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; --overwrite replaces it")
-
-
-def _write(path, results):
+def _write(path: pathlib.Path, results: dict) -> None:
     """Writes the results at once."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = command_line.Parser(
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(
         prog="planet.scripts.random_returns",
         description="Returns of uniformly random actions, as a baseline.",
     )
@@ -135,36 +125,34 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--episodes",
-        type=command_line.whole_number(1, 1_000_000),
+        type=cli.number(int, 1, 1_000_000),
         default=100,
         metavar="N",
         help="episodes of each task (default: %(default)s)",
     )
     parser.add_argument(
         "--output",
-        type=pathlib.Path,
-        metavar="FILE",
-        help="JSON file of the results, with the return of each episode",
+        type=cli.output_file(".json"),
+        metavar="FILE.json",
+        help="where to write the results, with the return of each episode",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace that file if it exists"
-    )
+    parser.add_overwrite()
     parser.add_argument(
         "--action_repeat",
-        type=command_line.whole_number(1, 1000),
+        type=cli.number(int, 1, 1000),
         metavar="N",
         help="how often each action is repeated (default: each task's own)",
     )
     parser.add_argument(
         "--num_envs",
-        type=command_line.whole_number(1, 1000),
+        type=cli.number(int, 1, 1000),
         default=2,
         metavar="N",
         help="environments that play at the same time (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
-        type=command_line.whole_number(0, 2**32 - 1),
+        type=cli.number(int, 0, 2**32 - 1),
         metavar="N",
         help="makes the returns the same each time, with the same --num_envs",
     )

@@ -38,7 +38,7 @@ from planet.control.wrappers import (
     observations,
     recording,
 )
-from planet.scripts import command_line
+from planet.tools import cli, tables
 
 EPISODE_STEPS = 1000  # Before actions are repeated.
 IMAGE_SIZE = (64, 64)
@@ -546,7 +546,7 @@ def _wrap_recorded(env_ctor):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
-    parser = command_line.Parser(
+    parser = cli.Parser(
         prog="planet.scripts.tasks",
         description="Prints what there is to know about tasks.",
         epilog=__doc__.partition("given ones.\n\n")[2],
@@ -560,7 +560,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TaskError as error:
         parser.error(str(error))
     header = ("task", "actions", "decisions", "observations", "extra")
-    print(command_line.table(header, map(_row, tasks)))
+    print(tables.markdown(header, map(_row, tasks)))
     return 0
 
 

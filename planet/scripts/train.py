@@ -5,32 +5,26 @@
 TensorFlow is imported inside functions only: spawned workers import this module too.
 """
 
-import argparse
-import contextlib
 import functools
 import json
-import math
 import os
 import pathlib
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
 
 import ml_collections
 
 from planet.control import opengl
 from planet.scripts import configs, tasks
+from planet.tools import cli
 from planet.training import running
 
 PROG = "planet.scripts.train"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{PROG}: error: {' '.join(message.split())}\n")
+BY_NAME = (
+    "by name: dmc:walker_run, gym:Pendulum-v1, ale:Pong, oldgym:CartPole-v1, "
+    "package.module:function; see python -m planet.scripts.tasks"
+)
 
 
 def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator[float]:
@@ -99,17 +93,11 @@ def _check_checkpoint(path: str | None) -> None:
         )
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=PROG,
-        description="Trains PlaNet agents from pixels.",
-        epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(PROG, "Trains PlaNet agents.", _epilog())
     parser.add_argument(
         "--logdir",
-        type=_folder,
+        type=cli.output_folder,
         metavar="DIR",
         help="folder of the runs 00001…; without it, a temporary one that is removed",
     )
@@ -128,14 +116,14 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--num_runs",
-        type=_number(int, 1, 99_999),
+        type=cli.number(int, 1, 99_999),
         default=1,
         metavar="N",
         help="runs of this experiment (default: %(default)s)",
     )
     parser.add_argument(
         "--resume_runs",
-        type=_boolean,
+        type=cli.boolean,
         default=True,
         metavar="BOOL",
         help="continue unfinished runs; False: always start the next free run number "
@@ -143,7 +131,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--ping_every",
-        type=_number(float, 0, 86_400),
+        type=cli.number(float, 0, 86_400),
         default=0,
         metavar="SECONDS",
         help="time between heartbeats when several workers share one logdir; 0: a "
@@ -159,6 +147,10 @@ def _epilog() -> str:
     lines += ["", "tasks:"]
     lines += textwrap.wrap(", ".join(tasks.names()), 78, **_indent(2))
     lines += textwrap.wrap("all: " + ", ".join(tasks.ALL), 78, **_indent(2))
+    lines += [
+        "  By name: dmc:walker_run, gym:Pendulum-v1, ale:Pong, oldgym:CartPole-v1,"
+    ]
+    lines += ["  package.module:function; see python -m planet.scripts.tasks"]
     lines += ["", "parameters, with their further names and defaults:"]
     for name, parameter in configs.PARAMETERS.items():
         names = f"{name} ({parameter.alias})" if parameter.alias else name
@@ -170,47 +162,6 @@ def _epilog() -> str:
 
 def _indent(width: int) -> dict[str, str]:
     return {"initial_indent": " " * width, "subsequent_indent": " " * width}
-
-
-def _folder(text: str) -> str:
-    """Path of a folder that exists or can be created."""
-    try:
-        folder = pathlib.Path(text).expanduser().absolute()
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            folder.stat()
-    except (OSError, RuntimeError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    if not text or not folder.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written to")
-    return text
-
-
-def _boolean(text: str) -> bool:
-    words = {"true": True, "false": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"must be True or False, not {text!r}")
-    return words[text.lower()]
-
-
-def _number(
-    kind: type[int] | type[float], low: int, high: int
-) -> Callable[[str], int | float]:
-    def convert(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            name = "a whole number" if kind is int else "a number"
-            message = f"must be {name} from {low} to {high}, not {text!r}"
-            raise argparse.ArgumentTypeError(message)
-        return value
-
-    return convert
 
 
 if __name__ == "__main__":

@@ -452,3 +452,32 @@ def test_imports_no_tensorflow(run_python):
         "sys.exit('tensorflow' in sys.modules)",
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_actions_are_discrete_if_those_of_the_task_are():
+    for name, discrete, noise in (
+        ("cartpole_balance", False, 0.3),
+        ("cartpole_balance_da", True, 0.1),
+    ):
+        for given in (None, discrete):
+            config = configs.load(
+                "default", {"tasks": [name], "discrete_action": given}
+            )
+            assert config.discrete_action is discrete
+            assert config.exploration_noises == [noise]
+        with pytest.raises(configs.ParameterError, match=f"the .* actions of {name}"):
+            configs.load("default", {"tasks": [name], "discrete_action": not discrete})
+    with pytest.raises(configs.ParameterError, match="at most 1, the share of random"):
+        configs.load(
+            "default", {"tasks": ["cartpole_balance_da"], "exploration_noises": [2]}
+        )
+
+
+def test_head_of_the_image_stands_for_what_is_observed():
+    heads = ["image", "reward", "velocity"]
+    params = {"tasks": ["cheetah_run"], "gradient_heads": heads}
+    assert configs.load("default", params).gradient_heads == heads
+    config = configs.load("default", {"observations": "state"})
+    assert config.gradient_heads == ["state", "reward"]
+    with pytest.raises(configs.ParameterError, match="unknown head 'velocity'"):
+        configs.load("default", {**params, "observations": "state"})

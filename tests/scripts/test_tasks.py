@@ -32,7 +32,7 @@ MORE_BY_NAME = [
     "gym:CarRacing-v3",
     "gym:LunarLander-v3",
     "ale:MontezumaRevenge",
-    "oldgym:Acrobot-v1",
+    "oldgym:MountainCar-v0",
 ]
 
 

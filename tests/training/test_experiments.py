@@ -1,4 +1,4 @@
-"""Every published experiment, and every model, by its parameters alone.
+"""Every published experiment, every model and every task, by parameters alone.
 
 Each learns for a few updates, collects, is tested and can be continued, on a real
 environment at small sizes.
@@ -27,6 +27,7 @@ CAMERA_READY = {
     "global_divergence_scale": 0.0,
     "overshooting_reward_scale": 0.0,
 }
+DISCRETE = {"discrete_action": True, "tasks": ["cartpole_balance_da"]}
 EXPERIMENTS = {
     "planet": {},
     "no overshooting": {"overshooting": 0},
@@ -48,20 +49,45 @@ EXPERIMENTS = {
     "drnn": {"model": "drnn"},
     "rnn": {"model": "rnn"},
     "warm start": {"warm_start": True},
+    "discrete": DISCRETE,
+    "discrete with warm start": {**DISCRETE, "warm_start": True},
+    "discrete by the mode": {**DISCRETE, "discrete_select": "mode"},
+    "share of random actions": {**DISCRETE, "exploration_noises": [0.5]},
+    "plan returns": {"summarise_plan_returns": True},
+    "latents": {"collect_latents": True},
+    "state observations": {"observations": "state"},
+    "state observations of several tasks": {
+        "observations": "state",
+        "tasks": ["cartpole_balance", "finger_spin"],
+    },
+    "by name": {"tasks": ["dmc:pendulum_swingup"]},
+    "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
 }
-QUICK = ("clockwork", "time-agnostic")
+QUICK = ("clockwork", "time-agnostic", "discrete with warm start", "state observations")
+QUICK_TASKS = ("gym_breakout",)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in EXPERIMENTS
-    ],
-)
+def mostly_slow(names, quick):
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", mostly_slow(EXPERIMENTS, QUICK))
 def test_experiment(name, tmp_path):
+    run(EXPERIMENTS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", mostly_slow(tasks.names(), QUICK_TASKS))
+def test_task(name, tmp_path):
+    run({"tasks": [name]}, tmp_path)
+
+
+def run(params, tmp_path):
+    """Seed episodes, training, a collection and a test phase."""
     small = {"tasks": ["cartpole_balance"], "dumbnet": True, "max_steps": 20}
-    config = configs.load("debug", {**small, **EXPERIMENTS[name]})
+    config = configs.load("debug", {**small, **params})
     chosen = tasks.load(config)
     (score,) = utility.train(config, chosen, tmp_path)
     assert np.isfinite(score)

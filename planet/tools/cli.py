@@ -1,0 +1,152 @@
+"""What the command lines of the scripts share: errors of one line, kinds of arguments.
+
+The kinds are for `type=` of `add_argument`. Nothing is created here.
+"""
+
+import argparse
+import difflib
+import math
+import os
+import pathlib
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose errors are one line and end with exit code 2.
+
+    Args:
+      prog: Name that errors begin with.
+      description: What the script does.
+      epilog: Further text of `--help`, whose lines are kept as they are.
+    """
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None):
+        super().__init__(
+            prog=prog,
+            description=textwrap.fill(description, 78),
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the message as one line and exits."""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+    def add_overwrite(self) -> None:
+        """Adds the flag without which no existing output is replaced."""
+        self.add_argument(
+            "--overwrite", action="store_true", help="replace output that exists"
+        )
+
+    def refuse_existing(self, *paths: pathlib.Path) -> None:
+        """Ends with an error if there is a file, or something in a folder, already."""
+        for path in paths:
+            if path.is_dir() and not any(path.iterdir()):
+                continue
+            if os.path.lexists(path):
+                self.error(f"{str(path)!r} exists; --overwrite replaces it")
+
+
+def unknown(what: str, word: str, known: Iterable[str]) -> str:
+    """An error message that names the known word nearest to an unknown one."""
+    nearest = difflib.get_close_matches(word, list(known), 1, cutoff=0)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "; there is none"
+    return f"unknown {what} {word!r}{hint}"
+
+
+def existing_folder(text: str) -> pathlib.Path:
+    """A folder that is there and can be read."""
+    path = _path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    return path
+
+
+def existing_file(text: str) -> pathlib.Path:
+    """A file that is there."""
+    path = _path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file")
+    return path
+
+
+def output_file(*suffixes: str) -> Callable[[str], pathlib.Path]:
+    """Kind of a file that can be written, with one of the suffixes, such as `.json`."""
+
+    def convert(text: str) -> pathlib.Path:
+        path = _path(text)
+        if path.suffix.lower() not in suffixes:
+            message = f"{text!r} must end with {' or '.join(suffixes)}"
+            raise argparse.ArgumentTypeError(message)
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r} is a folder")
+        _require_writable(path, text)
+        return path
+
+    return convert
+
+
+def output_folder(text: str) -> pathlib.Path:
+    """A folder that can be written to, or be created, with those above it."""
+    path = _path(text)
+    existing = path.absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not existing.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    _require_writable(existing, text)
+    return path
+
+
+def number(
+    kind: type[int] | type[float], low: float, high: float = math.inf
+) -> Callable[[str], int | float]:
+    """Kind of a finite number from `low` to `high`."""
+    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+
+    def convert(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            name = "a whole number" if kind is int else "a number"
+            message = f"must be {name} {limits}, not {text!r}"
+            raise argparse.ArgumentTypeError(message)
+        return value
+
+    return convert
+
+
+def boolean(text: str) -> bool:
+    """True or False, in any case."""
+    words = {"true": True, "false": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"must be True or False, not {text!r}")
+    return words[text.lower()]
+
+
+def _path(text: str) -> pathlib.Path:
+    """The path that a text stands for, if it can be one at all."""
+    try:
+        path = pathlib.Path(text).expanduser()
+        os.path.lexists(path)
+        path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    if not text:
+        raise argparse.ArgumentTypeError("'' is not a path")
+    return path
+
+
+def _require_writable(path: pathlib.Path, text: str) -> None:
+    """Refuses an output whose folder is missing or cannot be written to."""
+    folder = path if path.is_dir() else path.absolute().parent
+    if not folder.is_dir():
+        message = f"{text!r}: there is no folder {str(folder)!r}"
+        raise argparse.ArgumentTypeError(message)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written to")
