@@ -1,0 +1,270 @@
+"""Runs in a folder, and what they wrote for TensorBoard, without TensorFlow.
+
+A run is a folder with the event files of its phases in `train` and `test`. Runs of one
+experiment are `LABEL/00001`, `LABEL/00002` and so on.
+
+TensorBoard's own reader would import TensorFlow, and takes a damaged file for a short
+one. What is different here is only that: damage is an error.
+"""
+
+import collections
+import dataclasses
+import fnmatch
+import os
+import pathlib
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import google_crc32c
+from google.protobuf import message
+from tensorboard import data_compat
+from tensorboard.compat.proto import event_pb2
+from tensorboard.util import tensor_util
+
+from planet.tools import cli
+
+PHASES = ("train", "test")
+
+
+class EventsError(ValueError):
+    """Events that cannot be read; the message is one line."""
+
+
+class Event(NamedTuple):
+    """A value of a summary.
+
+    Attributes:
+      step: Where the run was.
+      wall_time: When it was written, in seconds since 1970.
+      value: Of scalars, a float; of images, a list of encoded images; of histograms,
+        an array [K, 3] of lower limits, upper limits and counts.
+    """
+
+    step: int
+    wall_time: float
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Run:
+    """A folder that is a run, or in which one would be looked for.
+
+    Attributes:
+      label: Name of the experiment: path of its folder, from where the search began.
+      number: Name of the run's folder if that is five digits, else empty.
+      path: The run's folder.
+    """
+
+    label: str
+    number: str
+    path: pathlib.Path
+
+    @property
+    def name(self) -> str:
+        """Name that tells the runs of a search apart."""
+        return f"{self.label}/{self.number}" if self.number else self.label
+
+    def failure(self) -> str | None:
+        """The last line of the error that ended the run, if one did."""
+        file = self.path / "FAIL"
+        if not file.is_file():
+            return None
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line for line in map(str.strip, lines[::-1]) if line), "no reason")
+
+
+def find_runs(folder: pathlib.Path) -> list[Run]:
+    """Finds the runs in a folder, at any depth, in the order of their names.
+
+    Five digits make a folder a run, and so does a folder `train` or `test` in it. A
+    folder without folders is taken for a run too, so that reading it says what is
+    wrong with it. Hidden folders are left out.
+    """
+    top = pathlib.Path(os.path.abspath(folder))
+    runs, seen = [], set()
+
+    def search(path: pathlib.Path) -> None:
+        if (real := path.resolve()) in seen:  # A link leads in a circle.
+            return
+        seen.add(real)
+        inside = list(filter(_is_visible_folder, sorted(path.iterdir())))
+        numbered = bool(re.fullmatch(r"\d{5}", path.name))
+        if numbered or not inside or {entry.name for entry in inside} & set(PHASES):
+            runs.append(_make_run(path, top, numbered))
+            return
+        for entry in inside:
+            search(entry)
+
+    search(top)
+    return sorted(runs)
+
+
+def read(
+    folder: pathlib.Path,
+    plugin: str,
+    select: Callable[[str], bool] = lambda tag: True,
+) -> dict[str, list[Event]]:
+    """Reads the summaries of a phase, as TensorBoard would show them.
+
+    A run that was interrupted and continued has marked as void what it had written
+    after the checkpoint that it continued from; that is left out. Of several values of
+    a step, the last one counts.
+
+    Args:
+      folder: Folder of event files.
+      plugin: Kind of the summaries: `scalars`, `images` or `histograms`.
+      select: Tells by its tag whether a summary is wanted.
+
+    Returns:
+      Events in the order of their steps, by tag.
+
+    Raises:
+      EventsError: There are no event files, or one of them is damaged.
+    """
+    convert = _CONVERTERS[plugin]
+    found, plugins, started = collections.defaultdict(dict), {}, False
+    for event in _read_folder(folder):
+        if event.session_log.status == event_pb2.SessionLog.START:
+            if started:  # Again.
+                for events in found.values():
+                    for step in [step for step in events if step >= event.step]:
+                        del events[step]
+            started = True
+        for value in event.summary.value:
+            # Only the first value of a tag has to say what it is.
+            if value.HasField("metadata"):
+                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+            if plugins.get(value.tag) == plugin and select(value.tag):
+                array = tensor_util.make_ndarray(value.tensor)
+                found[value.tag][event.step] = Event(
+                    event.step, event.wall_time, convert(array)
+                )
+    return {
+        tag: sorted(events.values(), key=lambda event: event.step)
+        for tag, events in sorted(found.items())
+        if events
+    }
+
+
+def read_run(
+    run: Run, plugin: str, select: Callable[[str], bool] = lambda tag: True
+) -> dict[str, list[Event]]:
+    """Reads the summaries of both phases of a run; see `read`.
+
+    Args:
+      run: The run.
+      plugin: Kind of the summaries: `scalars`, `images` or `histograms`.
+      select: Tells whether a summary is wanted, by its tag with the phase before it.
+
+    Returns:
+      Events by tag, with the phase before it: `test/score`.
+
+    Raises:
+      EventsError: There are no event files, or one of them is damaged.
+    """
+    folders = [run.path / phase for phase in PHASES if (run.path / phase).is_dir()]
+    if not folders:
+        empty = not any(run.path.iterdir())
+        reason = "the folder is empty" if empty else "no folder 'train' or 'test' in it"
+        raise EventsError(reason)
+    return {
+        f"{folder.name}/{tag}": events
+        for folder in folders
+        for tag, events in read(
+            folder, plugin, lambda tag, phase=folder.name: select(f"{phase}/{tag}")
+        ).items()
+    }
+
+
+def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether one of the names of something fits one of the patterns of a shell."""
+    return any(
+        fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns
+    )
+
+
+def select_runs(runs: Iterable[Run], patterns: Sequence[str]) -> list[Run]:
+    """The runs whose name or label fits one of the patterns of a shell.
+
+    Raises:
+      EventsError: There are no runs, or a pattern fits none of them.
+    """
+    names = {run: (run.name, run.label) for run in runs}
+    for pattern in patterns:
+        if not any(matches(own, [pattern]) for own in names.values()):
+            known = sorted({name for own in names.values() for name in own})
+            raise EventsError(cli.unknown("run", pattern, known))
+    return [run for run, own in names.items() if matches(own, patterns)]
+
+
+def select_tags(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Tells of a tag, with the phase before it, whether it fits one of the patterns.
+
+    The patterns may leave out the phase.
+    """
+    return lambda tag: matches((tag, tag.partition("/")[2]), patterns)
+
+
+_CONVERTERS = {
+    "scalars": float,
+    "images": lambda array: list(array[2:]),  # After width and height.
+    "histograms": lambda array: array,
+}
+
+
+def _is_visible_folder(path: pathlib.Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _make_run(path: pathlib.Path, top: pathlib.Path, numbered: bool) -> Run:
+    """The run in a folder, named by where the search began."""
+    owner = path.parent if numbered else path
+    inside = owner != top and owner.is_relative_to(top)
+    label = owner.relative_to(top).as_posix() if inside else owner.name
+    return Run(label, path.name if numbered else "", path)
+
+
+def _read_folder(folder: pathlib.Path) -> Iterator[event_pb2.Event]:
+    """The events of a folder, file by file in the order in which they were begun."""
+    files = list(folder.glob("*tfevents*"))
+    if not files:
+        raise EventsError(f"no event files in {folder}")
+    for path in sorted(files, key=_begun):
+        yield from map(data_compat.migrate_event, _read_file(path))
+
+
+def _begun(path: pathlib.Path) -> float:
+    """When a file was begun; its name and its first entry only tell the second."""
+    times = (e.wall_time for e in _read_file(path) if not e.HasField("file_version"))
+    return next(times, 0.0)
+
+
+def _read_file(path: pathlib.Path) -> Iterator[event_pb2.Event]:
+    """The events of a file."""
+    try:
+        yield from map(event_pb2.Event.FromString, _read_records(path))
+    except OSError as error:
+        raise EventsError(str(error)) from error
+    except message.DecodeError as error:
+        raise EventsError(f"event file {path} is damaged: {error}") from error
+
+
+def _read_records(path: pathlib.Path) -> Iterator[bytes]:
+    """The records of a file: each is its length and its data, both with checksums."""
+
+    def check(content: bytes, size: int) -> bytes:
+        if len(content) < size + 4:
+            raise EventsError(f"event file {path} is truncated")
+        data, checksum = content[:size], content[size:]
+        crc = google_crc32c.value(data)
+        masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        if checksum != struct.pack("<I", masked):
+            raise EventsError(f"event file {path} is damaged: a checksum is wrong")
+        return data
+
+    with path.open("rb") as file:
+        while header := file.read(8 + 4):
+            (size,) = struct.unpack("<Q", check(header, 8))
+            yield check(file.read(size + 4), size)

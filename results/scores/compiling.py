@@ -1,0 +1,74 @@
+"""What compile_scores.py and compile_histograms.py share: from runs to one file."""
+
+import collections
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+import checkout  # noqa: F401
+import tqdm
+
+from planet.tools import cli, events
+
+EPILOG = """\
+The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
+LABEL may be several folders deep. The key of a run is LABEL if it is the only
+one of its experiment that was compiled, otherwise LABEL/00001, LABEL/00002 and
+so on. What cannot be compiled is named, with the reason, and skipped: runs
+that failed, folders that are empty, runs with damaged event files or without
+one whole epoch.
+"""
+
+
+def main(
+    prog: str,
+    description: str,
+    compile_run: Callable[[events.Run], dict[str, list]],
+    argv: Sequence[str] | None,
+) -> int:
+    """Runs a command line that compiles all runs of a folder.
+
+    Args:
+      prog: Name of the script.
+      description: What it does.
+      compile_run: Makes the lists of a run, one entry an epoch, or raises EventsError.
+      argv: Arguments; None: those of the process.
+
+    Returns:
+      The exit code: 1 if there was not a single run.
+    """
+    parser = cli.Parser(prog, description, EPILOG)
+    parser.add_argument(
+        "parent", type=cli.existing_folder, metavar="PARENT", help="folder of runs"
+    )
+    parser.add_argument(
+        "output",
+        type=cli.output_file(".json"),
+        metavar="OUT.json",
+        help="what to write",
+    )
+    parser.add_overwrite()
+    args = parser.parse_args(argv)
+    if not args.overwrite:
+        parser.refuse_existing(args.output)
+
+    compiled = {}
+    for run in tqdm.tqdm(events.find_runs(args.parent), disable=None, leave=False):
+        try:
+            if reason := run.failure():
+                raise events.EventsError(f"the run failed: {reason}")
+            compiled[run] = compile_run(run)
+        except events.EventsError as error:
+            tqdm.tqdm.write(f"Skip {run.path}: {error}", file=sys.stderr)
+    if not compiled:
+        print(f"{prog}: error: no run to compile in {args.parent}", file=sys.stderr)
+        return 1
+    runs_of = collections.Counter(run.label for run in compiled)
+    result = {
+        run.name if runs_of[run.label] > 1 else run.label: content
+        for run, content in compiled.items()
+    }
+    args.output.write_text(json.dumps(result, allow_nan=False) + "\n", encoding="utf-8")
+    for key, content in result.items():
+        print(f"{key}: {len(next(iter(content.values())))} epochs")
+    return 0

@@ -1,0 +1,153 @@
+import json
+import math
+import shutil
+
+import pytest
+
+from tests import written_runs
+
+METRICS = ["test_score", "image_loss", "reward_loss", "image_loss_te", "reward_loss_te"]
+PARAMS = """{tasks: [dummy], isolate_envs: thread, dumbnet: true, action_repeat: 100,
+             model: ssm, max_steps: 40, summarise_plan_returns: true}"""
+
+
+@pytest.fixture
+def compile_scores(run_python):
+    def run(*arguments):
+        return run_python("results/scores/compile_scores.py", *arguments)
+
+    return run
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_runs_as_they_are_trained(compile_scores, run_python, tmp_path):
+    """Three runs of the debug config, and what may lie beside them."""
+    result = run_python(
+        *("-m", "planet.scripts.train", "--logdir", tmp_path / "logdir"),
+        *("--config", "debug", "--params", PARAMS, "--num_runs", 3),
+    )
+    assert result.returncode == 0, result.stderr
+    parent, output = tmp_path / "runs", tmp_path / "scores.json"
+    labels = ["alone/00001", "pair/00001", "pair/00002"]
+    for run, label in zip(sorted((tmp_path / "logdir").iterdir()), labels, strict=True):
+        shutil.copytree(run, parent / label)
+    for label in ("crashed", "torn"):
+        shutil.copytree(run, parent / label / "00001")
+    fail = "Traceback\nFloatingPointError: loss is nan\n"
+    (parent / "crashed" / "00001" / "FAIL").write_text(fail)
+    files = written_runs.event_files(parent / "torn" / "00001" / "test")
+    torn = max(files, key=lambda path: path.stat().st_size)
+    torn.write_bytes(torn.read_bytes()[:-100])
+    (parent / "empty" / "00001").mkdir(parents=True)
+
+    result = compile_scores(parent, output)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines() == [
+        f"Skip {parent}/crashed/00001: the run failed: FloatingPointError: loss is nan",
+        f"Skip {parent}/empty/00001: the folder is empty",
+        f"Skip {parent}/torn/00001: event file {torn} is truncated",
+    ]
+    labels[0] = "alone"
+    assert result.stdout.splitlines() == [f"{label}: 2 epochs" for label in labels]
+    content = read(output)
+    assert list(content) == labels
+    for metrics in content.values():
+        assert list(metrics) == METRICS
+        for values in metrics.values():
+            assert len(values) == 2
+            assert all(math.isfinite(value) and value for value in values)
+    assert content["pair/00001"] != content["pair/00002"]
+
+    histograms = tmp_path / "histograms.json"
+    result = run_python("results/scores/compile_histograms.py", parent, histograms)
+    assert result.returncode == 0, result.stderr
+    content = read(histograms)
+    assert list(content) == labels
+    for run in content.values():
+        for epochs in (run["cem_returns"], run["cem_returns_first"]):
+            assert len(epochs) == 2
+            assert all(sum(epoch["counts"]) for epoch in epochs)
+
+
+def test_epochs_are_in_order(compile_scores, tmp_path):
+    run = tmp_path / "deep" / "label" / "00007"
+    written_runs.write_run(run, epochs=2, first=2)  # Events of later steps first.
+    written_runs.write_run(run, epochs=2)
+    output = tmp_path / "scores.json"
+    assert compile_scores(tmp_path / "deep", output).returncode == 0
+    train, test = [-100, -210, -320, -430], [-110, -220, -330, -440]
+    lists = [[110, 220, 330, 440], train, train, test, test]
+    assert read(output) == {"label": dict(zip(METRICS, lists, strict=True))}
+    assert compile_scores(tmp_path, output, "--overwrite").returncode == 0
+    assert list(read(output)) == ["deep/label"]
+
+
+def test_continued_run_counts_each_epoch_once(compile_scores, tmp_path):
+    run = tmp_path / "label" / "00001"
+    written_runs.restart(run, 1)
+    written_runs.write_run(run, epochs=3)
+    written_runs.restart(run, 221)
+    written_runs.write_run(run, epochs=2, first=2, offset=1000)
+    output = tmp_path / "scores.json"
+    assert compile_scores(tmp_path, output).returncode == 0
+    assert read(output)["label"]["test_score"] == [110, 220, 1330, 1440]
+    assert read(output)["label"]["image_loss"] == [-100, -210, 680, 570]
+
+
+def test_only_complete_epochs_are_kept(compile_scores, tmp_path):
+    run = tmp_path / "label" / "00001"
+    written_runs.write_run(run, epochs=2)
+    written_runs.write_run(run, epochs=1, first=2, losses=written_runs.LOSSES[:1])
+    output = tmp_path / "scores.json"
+    result = compile_scores(tmp_path, output)
+    assert result.stderr == f"Keep 2 of 3 epochs of {run}: one is incomplete\n"
+    assert {len(values) for values in read(output)["label"].values()} == {2}
+
+
+def test_run_on_states(compile_scores, tmp_path):
+    tags = ("loss/zero_step/state", "loss/zero_step/reward")
+    written_runs.write_run(tmp_path / "label" / "00001", losses=tags, offset=math.nan)
+    output = tmp_path / "scores.json"
+    assert compile_scores(tmp_path, output).returncode == 0
+    assert read(output) == {"label": {metric: 3 * [None] for metric in METRICS}}
+
+
+def test_no_run_at_all(compile_scores, tmp_path):
+    written_runs.write_run(tmp_path / "runs" / "young" / "00001", epochs=0)
+    output = tmp_path / "scores.json"
+    result = compile_scores(tmp_path / "runs", output)
+    assert result.returncode == 1
+    skipped, error = result.stderr.splitlines()
+    assert skipped.endswith("young/00001: no epoch is complete: there is no test/score")
+    message = f"error: no run to compile in {tmp_path}/runs"
+    assert error == f"compile_scores.py: {message}"
+    assert not output.exists()
+
+
+def test_bad_input(compile_scores, tmp_path):
+    (tmp_path / "scores.json").write_text("precious")
+    for arguments, message in (
+        (
+            ("no_such", tmp_path / "a.json"),
+            "argument PARENT: 'no_such' is not a folder",
+        ),
+        ((tmp_path, tmp_path / "a.txt"), "argument OUT.json: '"),
+        (
+            (tmp_path, tmp_path / "scores.json"),
+            f"'{tmp_path}/scores.json' exists; --ov",
+        ),
+    ):
+        result = compile_scores(*arguments)
+        assert result.returncode == 2
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"compile_scores.py: error: {message}")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_help(compile_scores):
+    result = compile_scores("--help")
+    assert result.returncode == 0
+    assert "PARENT/LABEL/00001" in result.stdout

@@ -1,0 +1,185 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import conftest
+
+
+@pytest.fixture(scope="module")
+def plot_scores():
+    """The script as a module."""
+    path = list(sys.path)
+    sys.path.insert(0, str(conftest.ROOT / "results" / "scores"))
+    import plot_scores
+
+    yield plot_scores
+    sys.path[:] = path
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """A file with runs of which two belong together."""
+    metrics = {
+        "test_score": [10, 30, 50, 70],
+        "image_loss": [11300, 11299, 11298, 11297],
+        "image_loss_te": [11301, 11300, None, 11299],
+        "reward_loss_te": [1.2, 1.1, 1.0, 0.9],
+    }
+    worse = {key: values[:3] for key, values in metrics.items()}
+    worse["test_score"] = [0, 10, 20]
+    content = {
+        "cheetah_a": metrics,
+        "cheetah_b/00001": metrics,
+        "cheetah_b/00002": worse,
+        "_walker_$x^2$": {"test_score": [5], "image_loss": [3]},
+    }
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    path = tmp_path / "random.json"
+    means = {"cheetah_run": 6.5, "walker_walk": 40}
+    path.write_text(json.dumps({task: {"mean": mean} for task, mean in means.items()}))
+    return path
+
+
+def test_png_and_svg(scores, baseline, run_python, tmp_path):
+    png, svg = tmp_path / "plot.png", tmp_path / "plot.svg"
+    result = run_python(
+        *("results/scores/plot_scores.py", scores, "--output", png, svg),
+        *("--baseline", baseline, "--task", "cheetah_run", "--title", "A title"),
+        *("--smooth", 2, "--max_epoch", 3),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert result.stdout == f"Wrote {png}\nWrote {svg}\n"
+    with Image.open(png) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB"))
+    for color in ("#0072B2", "#D55E00", "#009E73"):  # One for each label.
+        rgb = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        assert (pixels == rgb).all(-1).sum() > 20
+    assert svg.read_text().startswith("<?xml")
+
+
+def test_curves_are_means_with_ranges(plot_scores, scores):
+    runs = list(plot_scores.read_scores(scores).items())
+    curves = plot_scores.select(runs, ["cheetah_b"])
+    figure = plot_scores.plot(curves, ["test_score"], "title", ("task", 4.0))
+    (panel,) = figure.axes
+    mean, random = panel.lines
+    np.testing.assert_allclose(mean.get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_allclose(mean.get_ydata(), [5, 20, 35, 70])
+    np.testing.assert_allclose(random.get_ydata(), [4, 4])
+    (band,) = panel.collections
+    corners = band.get_paths()[0].vertices
+    assert {tuple(corner) for corner in corners} >= {(1, 0), (1, 10), (3, 20), (3, 50)}
+    (legend,) = figure.legends
+    texts = [text.get_text().strip() for text in legend.get_texts()]
+    assert texts == ["cheetah_b (2 runs)", "random actions, task"]
+
+
+def test_missing_numbers_are_gaps(plot_scores, scores):
+    runs = list(plot_scores.read_scores(scores).items())
+    curves = plot_scores.select(runs, ["cheetah_a"])
+    (panel,) = plot_scores.plot(curves, ["image_loss_te"]).axes
+    values = np.ma.filled(panel.lines[0].get_ydata(), np.nan)
+    np.testing.assert_allclose(values, [11301, 11300, np.nan, 11299])
+
+
+def test_labels(plot_scores):
+    names = ["a", "a_x", "a_y/00001", "a_y/00002", "b.c"]
+    runs = [(name, {"test_score": np.arange(3)}) for name in names]
+
+    def count(labels):
+        curves = plot_scores.select(runs, labels)
+        return {label: len(members) for label, members in curves.items()}
+
+    assert count(None) == {"a": 1, "a_x": 1, "a_y": 2, "b.c": 1}
+    assert count(["a"]) == {"a": 1}  # The label itself,
+    assert count(["a*"]) == {"a*": 4}  # or all that start so.
+    assert count(["a_"]) == {"a_": 3}
+    assert count(["a_y", "a_y/00002", "b"]) == {"a_y": 2, "a_y/00002": 1, "b": 1}
+    assert plot_scores.select(runs * 2, ["a"])["a"] == [runs[0][1]] * 2
+    with pytest.raises(ValueError, match="unknown label 'bxc'; did you mean 'b"):
+        plot_scores.select(runs, ["a", "bxc"])
+
+
+def test_smoothing(plot_scores):
+    values = np.array([1, 2, np.nan, 6, 7])
+    np.testing.assert_allclose(plot_scores.smooth(values, 1), values)
+    expected = [1, 1.5, 2, 6, 6.5]
+    np.testing.assert_allclose(plot_scores.smooth(values, 2), expected)
+    np.testing.assert_allclose(plot_scores.smooth(values, 9), [1, 1.5, 1.5, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--labels", "chetah_a"],
+            "unknown label 'chetah_a'; did you mean 'cheetah_a'?",
+        ),
+        (["--metrics", "score"], "unknown metric 'score'; did you mean 'test_score'?"),
+        (
+            ["--baseline", "RANDOM"],
+            "--task must choose from cheetah_run, walker_walk in",
+        ),
+        (
+            ["--baseline", "RANDOM", "--task", "walker"],
+            "unknown task 'walker'; did you mean 'walker_walk'?",
+        ),
+        (
+            ["--baseline", "SCORES"],
+            "'{}/scores.json' is not what random_returns writes",
+        ),
+        (["--task", "cheetah_run"], "--task needs --baseline"),
+        (["--smooth", "0"], "argument --smooth: must be a whole number of at least 1"),
+        (
+            ["--output", "plot.jpg"],
+            "argument --output: 'plot.jpg' must end with .png or",
+        ),
+        (["--output", "SCORES"], "argument --output: '{}/scores.json' must end with"),
+    ],
+)
+def test_bad_input(arguments, message, plot_scores, scores, baseline, tmp_path, capsys):
+    paths = {"SCORES": str(scores), "RANDOM": str(baseline)}
+    arguments = [paths.get(word, word) for word in arguments]
+    command = [str(scores), "--output", str(tmp_path / "plot.png"), *arguments]
+    with pytest.raises(SystemExit, match="2"):
+        plot_scores.main(command)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"plot_scores.py: error: {message.format(tmp_path)}")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"a": 3}', '{"a": {"test_score": ["x"]}}', '{"a": {"b": [[1]]}}'],
+)
+def test_damaged_scores_are_refused(content, plot_scores, tmp_path, capsys):
+    path = tmp_path / "scores.json"
+    path.write_text(content)
+    with pytest.raises(SystemExit, match="2"):
+        plot_scores.main([str(path), "--output", str(tmp_path / "plot.png")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{path}' is not what compile_scores.py writes" in line
+
+
+def test_existing_plot_is_replaced_only_if_told(plot_scores, scores, tmp_path, capsys):
+    plot = tmp_path / "plot.png"
+    plot.write_text("precious")
+    command = [str(scores), "--output", str(tmp_path / "new.svg"), str(plot)]
+    with pytest.raises(SystemExit, match="2"):
+        plot_scores.main(command)
+    assert f"'{plot}' exists" in capsys.readouterr().err
+    assert plot.read_text() == "precious"
+    assert not (tmp_path / "new.svg").exists()
+    assert plot_scores.main([*command, "--overwrite"]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,51 @@
+"""Writes event files as runs do."""
+
+import time
+
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.image import metadata
+from tensorboard.summary.writer import event_file_writer
+
+LOSSES = ("loss/zero_step/image", "loss/zero_step/reward")
+
+
+def write_run(folder, epochs=3, losses=LOSSES, offset=0.0, first=0):
+    """Writes epochs of 100 train and 10 test steps; values tell step and folder.
+
+    The score of a test phase is its step plus the offset, the losses of a phase its
+    step in negative plus the offset.
+    """
+    for phase, later in (("train", 100), ("test", 110)):
+        with tf.summary.create_file_writer(str(folder / phase)).as_default():
+            for epoch in range(first, first + epochs):
+                step = 110 * epoch + later
+                for tag in losses:
+                    tf.summary.scalar(tag, offset - step, step)
+                tf.summary.scalar("score", offset + step, step)
+
+
+def restart(folder, step):
+    """Marks what comes from a step on as void, as runs do that are continued."""
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    for phase in ("train", "test"):
+        events = event_file_writer.EventFileWriter(str(folder / phase))
+        now = time.time()
+        events.add_event(event_pb2.Event(wall_time=now, step=step, session_log=start))
+        events.close()
+
+
+def write_image(folder, tag, step, *contents):
+    """Writes encoded images as TensorBoard's image plugin shows them."""
+    with tf.summary.create_file_writer(str(folder)).as_default(step):
+        tensor = tf.constant([b"1", b"1", *contents])
+        tf.summary.write(tag, tensor, metadata=metadata.create_summary_metadata("", ""))
+
+
+def write_histogram(folder, tag, step, values):
+    with tf.summary.create_file_writer(str(folder)).as_default(step):
+        tf.summary.histogram(tag, values)
+
+
+def event_files(folder):
+    return sorted(folder.glob("*tfevents*"))
