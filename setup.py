@@ -56,6 +56,7 @@ setuptools.setup(
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.
+            "websockets>=17,<18",  # Drives the browser that looks at TensorBoard.
             *itertools.chain.from_iterable(ENVIRONMENTS.values()),
         ],
     },

@@ -1,4 +1,4 @@
-"""What a phase reports: lines for people, scalars for TensorBoard."""
+"""What a phase reports: lines for people; numbers and pictures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import collections
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer import event_file_writer
+
+from planet.control import simulate
+from planet.tools import mask as mask_lib
+from planet.tools import noise, preprocess, summaries, unroll
+from planet.training import define_model
 
 PRINTED = {
     "score": "score",
@@ -18,21 +25,52 @@ PRINTED = {
     "zs_entropy": "zs_entropy",
     "zs_divergence": "zs_divergence",
 }
+VERSIONS = ("prior", "posterior", "open_loop")  # Of what the model predicts.
+SEQUENCES = 3  # In pictures.
+CONTEXT = 5  # Steps that an open-loop prediction sees before it goes on without.
+STRIP = 17  # Frames in a strip; more would be too small on a screen.
+VIDEO = 250  # Frames in the video of an episode.
+
+
+class Simulation(NamedTuple):
+    """An episode of the agent.
+
+    Attributes:
+      task: name of its task.
+      horizon: steps that the agent planned.
+      episode: arrays [T, ...], see `simulate.simulate`.
+      plan_returns: what the candidates of the first and of the last iteration of each
+        decision's search promised, [T - 1, 2, amount]; None where that is not wanted.
+    """
+
+    task: str
+    horizon: int
+    episode: simulate.Episode
+    plan_returns: np.ndarray | None = None
+
+    @property
+    def score(self) -> float:
+        """The return."""
+        return float(self.episode["reward"].sum())
 
 
 class Report:
-    """Means over a phase, and since the last line that was printed.
+    """Means and histograms over a phase, and means since the last printed line.
 
     Args:
       step: where the phase begins.
+      discrete: whether actions are one-hot vectors.
     """
 
-    def __init__(self, step: int):
+    def __init__(self, step: int, discrete: bool = False):
         self._first_step = step
+        self._discrete = discrete
         self._started = time.perf_counter()
         self._phase = collections.defaultdict(list)
         self._recent = collections.defaultdict(list)
         self._latest = {}
+        self._scores = collections.defaultdict(list)
+        self._histograms = collections.defaultdict(list)
 
     @property
     def score(self) -> float:
@@ -48,10 +86,19 @@ class Report:
         for key, value in metrics.items():
             self._append(key, float(value))
 
-    def add_scores(self, scores: Sequence[float]) -> None:
-        """Adds returns of episodes."""
-        for score in scores:
-            self._append("score", float(score))
+    def add_simulations(self, simulations: Sequence[Simulation]) -> None:
+        """Adds what episodes returned, the actions there, and what plans promised."""
+        for simulation in simulations:
+            self._append("score", simulation.score)
+            self._scores[simulation.task].append(simulation.score)
+            actions = simulation.episode["action"][1:]  # The first one led nowhere.
+            if self._discrete:
+                actions = actions.argmax(-1)
+            self._histograms[f"simulation/{simulation.task}/actions"].append(actions)
+            if simulation.plan_returns is not None:
+                for index, name in enumerate(("first", "last")):
+                    values = simulation.plan_returns[:, index]
+                    self._histograms[f"plan_returns/{name}_iteration"].append(values)
 
     def set(self, key: str, value: float) -> None:
         """Sets a value of which the last one counts."""
@@ -67,22 +114,164 @@ class Report:
         """Prints the means since the last line."""
         values = [_mean(self._recent[key]) for key in PRINTED.values()]
         values = " ".join(f"{value:.2f}" for value in values)
-        print(f"step/{'/'.join(PRINTED)} = [{step} {values}]", flush=True)
+        say(f"step/{'/'.join(PRINTED)} = [{step} {values}]")
         self._recent.clear()
 
-    def write(self, writer: tf.summary.SummaryWriter, step: int) -> None:
-        """Writes the means over the phase as scalars, and flushes the file."""
+    def write(self, step: int) -> None:
+        """Writes scalars and histograms to the default writer."""
         values = {key: _mean(values) for key, values in self._phase.items() if values}
         seconds = time.perf_counter() - self._started
         values["steps_per_second"] = (step - self._first_step) / seconds
-        with writer.as_default(step):
-            for key, value in {**values, **self._latest}.items():
-                tf.summary.scalar(key, value)
-        writer.flush()
+        if len(self._scores) > 1:
+            values |= {f"score/{task}": _mean(x) for task, x in self._scores.items()}
+        for key, value in {**values, **self._latest}.items():
+            tf.summary.scalar(key, value)
+        for task, scores in self._scores.items():
+            tf.summary.histogram(f"simulation/{task}/returns", scores)
+        for key, parts in self._histograms.items():
+            tf.summary.histogram(key, np.concatenate([np.ravel(x) for x in parts]))
 
     def _append(self, key: str, value: float) -> None:
         self._phase[key].append(value)
         self._recent[key].append(value)
+
+
+class Pictures:
+    """Draws what the model makes of sequences, and what became of episodes.
+
+    There are three versions of what the model predicts at each step: the closed-loop
+    prior, before it sees that step; the closed-loop posterior, after it has seen it;
+    and the open-loop prediction, which sees the first few steps and nothing more.
+
+    Args:
+      model: the model to look at.
+      image_bits: colour depth of its images.
+    """
+
+    def __init__(self, model: define_model.Model, image_bits: int):
+        self._model = model
+        self._image_bits = image_bits
+        self._compiled = tf.function(self._predict)
+
+    def write_batch(self, data: Mapping[str, tf.Tensor], step: int) -> None:
+        """Writes what the model makes of a batch to the default writer.
+
+        These are strips and videos of images, plots of all other heads, and histograms
+        of entropies. Nothing is drawn after the end of a sequence.
+
+        Args:
+          data: as for `Model.losses`; the first few sequences are drawn.
+          step: decides on the noise, which therefore is not taken from training.
+        """
+        some = {key: value[:SEQUENCES] for key, value in data.items()}
+        seed = tf.constant([step, 0], tf.int64)
+        truth, predictions, entropies, mask = tf.nest.map_structure(
+            lambda tensor: tensor.numpy(), self._compiled(some, seed)
+        )
+        mark = _context(mask.shape[1])
+        for key in truth:
+            versions = {name: predictions[name][key] for name in VERSIONS}
+            if key == "image":
+                _write_images(truth[key], versions, mask, mark)
+            else:
+                _write_curves(key, truth[key], versions, mask, mark)
+        for name, entropy in entropies.items():
+            tf.summary.histogram(f"entropy/{name}", entropy[mask])
+
+    def write_simulations(self, simulations: Sequence[Simulation]) -> None:
+        """Writes videos and rewards of episodes to the default writer."""
+        for task, horizon, episode, _ in simulations:
+            group = f"simulation/{task}/horizon_{horizon}"
+            if "image" in episode:
+                frames = episode["image"]
+                summaries.gif(f"{group}/video", frames[:: -(-len(frames) // VIDEO)])
+            # The first one is of no action.
+            rewards = np.concatenate([[np.nan], episode["reward"][1:]])
+            lines = {"reward": rewards[None, :, None]}
+            summaries.figure(f"{group}/rewards", summaries.curves("reward", lines))
+
+    def _predict(self, data, seed):
+        """Targets and predictions of the heads, entropies, and which steps are valid.
+
+        Predictions are by version and by head, [N, T, ...]; entropies by version,
+        [N, T], in nats.
+        """
+        model, actions = self._model, data["action"]
+        cell, context = model.cell, _context(actions.shape[1])
+        with noise.stream(seed):
+            embedded = model.encoder(data[model.observation])
+            prior, posterior = unroll.closed_loop(cell, embedded, actions)
+            open_loop = posterior
+            if context < actions.shape[1]:
+                last = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
+                imagined = unroll.open_loop(cell, last, actions[:, context:])
+                open_loop = tf.nest.map_structure(
+                    lambda seen, unseen: tf.concat([seen[:, :context], unseen], 1),
+                    posterior,
+                    imagined,
+                )
+        states = dict(zip(VERSIONS, (prior, posterior, open_loop), strict=True))
+        predictions = {name: self._decode(state) for name, state in states.items()}
+        mask = mask_lib.from_length(data["length"], actions.shape[1])
+        entropies = {
+            name: cell.dist_from_state(states[name], mask).entropy()
+            for name in ("prior", "posterior")
+        }
+        truth = {key: self._readable(key, data[key]) for key in model.heads}
+        return truth, predictions, entropies, mask
+
+    def _decode(self, state) -> dict[str, tf.Tensor]:
+        """What the heads make of states, [N, T, ...]."""
+        features = self._model.cell.features_from_state(state)
+        return {
+            key: self._readable(key, head(features).mean())
+            for key, head in self._model.heads.items()
+        }
+
+    def _readable(self, key: str, values: tf.Tensor) -> tf.Tensor:
+        """Images as uint8, other values as vectors, [N, T, ...]."""
+        if key == "image":
+            return preprocess.postprocess(values, self._image_bits)
+        return tf.reshape(values, [*values.shape[:2], -1])
+
+
+def _write_images(truth, versions, mask, mark) -> None:
+    """Writes strips and videos of images, uint8 [N, T, H, W, C]."""
+    visible = mask[..., None, None, None]
+    truth = truth * visible
+    summaries.image("data/strip", summaries.strips(truth[:, None], STRIP))
+    for name, prediction in versions.items():
+        prediction = prediction * visible
+        change = np.diff(prediction.astype(int), axis=1, prepend=prediction[:, :1])
+        change, error = (
+            (128 + difference // 2).astype(np.uint8)
+            for difference in (change, prediction.astype(int) - truth)
+        )
+        rows = np.stack([truth, prediction, change, error], 1)
+        line = mark if name == "open_loop" else None
+        summaries.image(
+            f"{name}/strip",
+            summaries.strips(rows, STRIP, line),
+            "Truth, prediction, its change since the frame before, and its error"
+            + (", with a line where the model stops seeing." if line else "."),
+        )
+        video = summaries.side_by_side([truth, prediction, error])
+        summaries.gif(f"{name}/video", video, "Truth, prediction, and its error.")
+
+
+def _write_curves(key, truth, versions, mask, mark) -> None:
+    """Writes a plot of vectors, float32 [N, T, D]."""
+    lines = {
+        name.replace("_", " "): np.where(mask[..., None], values, np.nan)
+        for name, values in {"truth": truth, **versions}.items()
+    }
+    lines["open loop"][:, :mark] = np.nan  # The posterior up to here.
+    summaries.figure(f"trajectories/{key}", summaries.curves(key, lines, mark))
+
+
+def _context(steps: int) -> int:
+    """Steps to see before an open-loop prediction, at most half of a short sequence."""
+    return max(1, min(CONTEXT, steps // 2))
 
 
 def make_writers(
@@ -103,6 +292,12 @@ def make_writers(
         events.close()
         writers[phase] = tf.summary.create_file_writer(folder)
     return writers
+
+
+def say(line: str) -> None:
+    """Prints a line at once, above the progress bars of a terminal."""
+    with tqdm.tqdm.external_write_mode():
+        print(line, flush=True)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -304,7 +304,11 @@ class Simulations:
                 promised.append(agent.plan_returns[[0, -1]])
 
         with tqdm.tqdm(
-            desc=f"episode of {task}", unit=" decisions", leave=False, disable=None
+            desc=f"episode of {task}",
+            unit=" decisions",
+            bar_format="{desc}: {n_fmt} decisions, {rate_noinv_fmt}",
+            leave=False,
+            disable=None,
         ) as progress:
             episodes = simulate.simulate(
                 agent, envs, self._seeds.next, exploration, folder, watch

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing import plugin_event_accumulator
 
 from planet.scripts import configs
-from planet.tools import noise
-from planet.training import define_model, trainer, utility
+from planet.tools import events, latent_files, noise
+from planet.training import define_model, define_summaries, trainer, utility
 
 SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
 
@@ -41,22 +40,27 @@ class Run:
         self.tests += 1
         if self.tests == self.interrupted_test:
             raise KeyboardInterrupt
-        return [3.0, 5.0]
+        return [simulation("a", 3.0), simulation("b", 5.0)]
 
     def _collect(self, trained):
         self.collected.append(trained)
-        return [7.0] if trained % 20 == 0 else []
+        return [simulation("a", 7.0)] if trained % 20 == 0 else []
 
 
-def read_scalars(folder):
-    events = plugin_event_accumulator.EventAccumulator(str(folder))
-    events.Reload()
+def simulation(task, score):
+    """An episode of two decisions with that return."""
+    episode = {
+        "image": np.zeros([3, 64, 64, 3], np.uint8),
+        "action": np.zeros([3, 2], np.float32),
+        "reward": np.array([0, 0, score], np.float32),
+    }
+    return define_summaries.Simulation(task, 12, episode)
+
+
+def read(folder, kind="scalars"):
     return {
-        tag: [
-            (x.step, float(tf.make_ndarray(x.tensor_proto)))
-            for x in events.Tensors(tag)
-        ]
-        for tag in events.Tags()["tensors"]
+        tag: [(event.step, event.value) for event in found]
+        for tag, found in events.read(folder, kind).items()
     }
 
 
@@ -75,7 +79,7 @@ def test_phases_scores_lines_and_scalars(tmp_path, capsys):
         ["60", "4.00"],
     ]
     assert lines[0].startswith("step/score/loss/zs_entropy/zs_divergence = [5 nan ")
-    train, test = (read_scalars(tmp_path / phase) for phase in ("train", "test"))
+    train, test = (read(tmp_path / phase) for phase in ("train", "test"))
     assert test["score"] == [(30, 4.0), (60, 4.0)]
     assert train["score"] == [(20, 7.0), (50, 7.0)]
     common = {
@@ -87,8 +91,46 @@ def test_phases_scores_lines_and_scalars(tmp_path, capsys):
         "zs_divergence",
         *[f"loss/{key}" for key in run.model.losses(batch(run.config))],
     }
-    assert set(test) == common
+    assert set(test) == common | {"score/a", "score/b"}
     assert set(train) == common | {"learning_rate", "gradient_norm/model"}
+
+
+def test_pictures_and_histograms_of_each_phase(tmp_path):
+    run = Run(tmp_path, train_steps=20, test_steps=10, max_steps=60)
+    list(run.scores())
+    common = {"trajectories/reward", "data/strip"}
+    for version in ("prior", "posterior", "open_loop"):
+        common |= {f"{version}/strip", f"{version}/video"}
+    for phase, steps in (("train", [20, 50]), ("test", [30, 60])):
+        images, histograms = (
+            read(tmp_path / phase, kind) for kind in ("images", "histograms")
+        )
+        for found in {**images, **histograms}.values():
+            assert [step for step, _ in found] == steps
+        groups = ["simulation/a"] + (["simulation/b"] if phase == "test" else [])
+        assert set(histograms) == {
+            "entropy/prior",
+            "entropy/posterior",
+            *[f"{group}/{key}" for group in groups for key in ("returns", "actions")],
+        }
+        episodes = set()
+        if phase == "test":
+            kinds = ("horizon_12/video", "horizon_12/rewards")
+            episodes = {f"{group}/{kind}" for group in groups for kind in kinds}
+        assert set(images) == common | episodes
+    for function in (run.trainer._update, run.trainer._evaluate):
+        assert function.experimental_get_tracing_count() == 1
+    assert run.trainer._pictures._compiled.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("collect", [False, True])
+def test_latents_at_each_line(tmp_path, capsys, collect):
+    sizes = {"train_steps": 20, "test_steps": 5, "max_steps": 25}
+    list(Run(tmp_path, collect_latents=collect, **sizes).scores())
+    files = latent_files.scan(tmp_path / "latents")
+    assert list(files) == ([5, 10, 15, 20, 25] if collect else [])
+    phases = [latent_files.read(path)["phase"] for path in files.values()]
+    assert phases == (["train"] * 4 + ["test"] if collect else [])
 
 
 def batch(config):
@@ -112,7 +154,7 @@ def test_learning_rate_ramp(tmp_path):
         learning_rate_ramp=20,
     )
     list(run.scores())
-    rates = dict(read_scalars(tmp_path / "train")["learning_rate"])
+    rates = dict(read(tmp_path / "train")["learning_rate"])
     assert rates == pytest.approx({10: 2.5e-4, 25: 7.5e-4, 40: 1e-3, 55: 1e-3})
 
 
@@ -147,13 +189,13 @@ def test_interrupted_run_goes_on_and_voids_what_came_after_its_checkpoint(tmp_pa
     first.interrupted_test = 2
     with pytest.raises(KeyboardInterrupt):
         list(first.scores())
-    assert max(step for step, _ in read_scalars(tmp_path / "train")["score"]) == 50
+    assert max(step for step, _ in read(tmp_path / "train")["score"]) == 50
     second = Run(tmp_path, max_steps=60, **sizes)
     assert second.trainer.step == 30
     assert list(second.scores()) == [4.0]
     assert second.collected == [25, 30, 35, 40]
-    assert [x for x, _ in read_scalars(tmp_path / "train")["score"]] == [20, 50]
-    assert [x for x, _ in read_scalars(tmp_path / "test")["score"]] == [30, 60]
+    assert [x for x, _ in read(tmp_path / "train")["score"]] == [20, 50]
+    assert [x for x, _ in read(tmp_path / "test")["score"]] == [30, 60]
 
 
 def test_loss_that_is_not_finite_ends_the_run(tmp_path):

@@ -1,0 +1,101 @@
+"""How much time pictures take, by `python -m benchmarks.summaries`.
+
+Prints, at the sizes of a named config, seconds for what a phase consists of and for
+writing its pictures, and their share of a phase of training and of one of testing.
+"""
+
+import argparse
+import math
+import os
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import speed
+from planet.scripts import configs, tasks
+from planet.training import define_model, define_summaries
+
+
+def main() -> None:
+    """Measures everything and prints a table."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.summaries",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", default="newhp", choices=configs.CONFIGS)
+    parser.add_argument("--train_steps", type=int, help="sequences of a train phase")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="timed runs of each case"
+    )
+    args = parser.parse_args()
+    params = {"train_steps": args.train_steps} if args.train_steps else {}
+    config = configs.load(args.config, {"tasks": ["cheetah_run"], **params})
+    seconds = measure(config, args.repeats)
+    for name, value in seconds.items():
+        print(f"{name}: {value:.3f} s", flush=True)
+    (task,) = tasks.load(config)
+    episode = task.max_length * seconds["decision"]
+    updates = math.ceil(config.train_steps / config.batch_shape[0])
+    collected = config.train_steps // config.collect_every
+    train = updates * seconds["update"] + collected * episode
+    evaluations = math.ceil(config.test_steps / config.batch_shape[0])
+    test = evaluations * seconds["evaluation"] + episode
+    batch, simulation = seconds["pictures of a batch"], seconds["of an episode"]
+    print(f"train phase: {batch / train:.2%} of {train:.0f} s")
+    print(f"test phase: {(batch + simulation) / test:.2%} of {test:.0f} s")
+
+
+def measure(config, repeats: int) -> dict[str, float]:
+    """Median seconds of each part of a phase, environments left out."""
+    model = define_model.define_model(config, speed.DATA_SPEC)
+    random = np.random.default_rng(0)
+    batch, steps = config.batch_shape
+    data = {
+        key: tf.constant(random.uniform(-0.5, 0.5, (batch, steps, *shape)), tf.float32)
+        for key, shape in speed.DATA_SPEC.items()
+    }
+    data["length"] = tf.fill([batch], steps)
+    update, evaluate = tf.function(model.update), tf.function(model.evaluate)
+    pictures = define_summaries.Pictures(model, config.image_bits)
+    episode = {
+        "image": random.integers(0, 256, (251, *speed.DATA_SPEC["image"]), np.uint8),
+        "reward": np.zeros(251, np.float32),
+    }
+    simulation = define_summaries.Simulation("cheetah_run", 12, episode)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = tf.summary.create_file_writer(folder)
+
+        def write(number, function, *arguments):
+            with writer.as_default(number):
+                function(*arguments)
+            writer.flush()
+            return 0
+
+        return {
+            "update": speed.measure(
+                lambda n: update(data, tf.constant(1e-3), tf.constant([0, n]))[0][
+                    "total"
+                ],
+                repeats,
+            ),
+            "evaluation": speed.measure(
+                lambda n: evaluate(data, tf.constant([0, n]))[0]["total"], repeats
+            ),
+            "decision": speed.measure(
+                speed.decide(config, model, speed.DATA_SPEC), repeats
+            ),
+            "pictures of a batch": speed.measure(
+                lambda n: write(n, pictures.write_batch, data, n), repeats
+            ),
+            "of an episode": speed.measure(
+                lambda n: write(n, pictures.write_simulations, [simulation]), repeats
+            ),
+        }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""Says how well what a task tells beside the image can be read from a model's states.
+
+    python -m planet.scripts.analyse_latents LOGDIR... --output FOLDER
+
+Position, velocity and whatever else there is are predicted by linear regression from
+the sample, from the belief, and from the principal components of either.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from planet.scripts import runs
+from planet.tools import cli, latent_files, readout, tables
+
+PROG = "planet.scripts.analyse_latents"
+SUFFIXES = ("json", "csv", "png", "svg")
+
+
+class SkippedRunError(Exception):
+    """A run that can't be analysed; the message is one line."""
+
+
+def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]]:
+    """R² of linear readouts from the states that a run saved last.
+
+    The regressions are fit to states of the newest train phase that a test phase
+    follows, and measured on those of that test phase: of episodes that neither they
+    nor the model learned from.
+
+    Args:
+      run: folder of the run.
+      components: numbers of principal components to reduce the states to; one that
+        is too large for a state is left out there.
+
+    Returns:
+      One dict for each diagnostic and input: `step` of the newest state;
+      `diagnostic`; `input`; `r2`, the mean over the entries of the diagnostic, without
+      those that are constant; `r2_by_entry`; `train_steps` and `test_steps`, how many
+      there were to fit to and to measure on. None stands for what can't be said.
+
+    Raises:
+      SkippedRunError: There is nothing to analyse.
+    """
+    step, train, test = _read_newest_epoch(run / "latents")
+    states = [key for key in latent_files.STATES if key in train]
+    diagnostics = sorted(train.keys() - {*states, *latent_files.OTHERS})
+    if not diagnostics:
+        raise SkippedRunError("its task tells nothing beside the image")
+    inputs = [
+        (key, amount)
+        for key in states
+        for amount in (None, *components)
+        if amount is None or amount <= min(train[key].shape)
+    ]
+    results = []
+    for diagnostic in diagnostics:
+        for key, amount in inputs:
+            scores = readout.r2(
+                (train[key], _flat(train[diagnostic])),
+                (test[key], _flat(test[diagnostic])),
+                amount,
+            )
+            results.append(
+                {
+                    "step": step,
+                    "diagnostic": diagnostic,
+                    "input": f"{key} PCA {amount}" if amount else key,
+                    "r2": _mean(scores),
+                    "r2_by_entry": [_mean(scores[[i]]) for i in range(len(scores))],
+                    "train_steps": len(train[key]),
+                    "test_steps": len(test[key]),
+                }
+            )
+    return results
+
+
+def _read_newest_epoch(folder):
+    """Step, states of the newest train phase, states of the test phase behind it."""
+    steps, parts = [], {"train": [], "test": []}
+    for step, path in reversed(latent_files.scan(folder).items()):
+        try:
+            arrays = latent_files.read(path)
+        except latent_files.TornFileError as error:
+            print(f"Skip a file: {error}", file=sys.stderr, flush=True)
+            continue
+        if arrays["phase"] == "test" and parts["train"]:
+            break
+        if arrays["phase"] == "test" or parts["test"]:
+            steps.append(step)
+            parts[arrays["phase"]].append(arrays)
+    if not parts["train"]:
+        reason = "no states of a train phase and the test phase behind it in latents/"
+        raise SkippedRunError(reason)
+    return steps[0], *(_join(parts[phase]) for phase in ("train", "test"))
+
+
+def _join(files):
+    """Arrays [N, ...] of several files, the phase aside."""
+    keys = files[0].keys() - {"phase"}
+    return {key: np.concatenate([arrays[key] for arrays in files]) for key in keys}
+
+
+def _flat(values):
+    """Vectors [N, O] of diagnostics [N, ...]."""
+    return values.reshape(len(values), -1)
+
+
+def _mean(scores):
+    """The mean of those that are known, as JSON knows numbers."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if len(known) else None
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """What `analyse` found in each `run`, a line for each diagnostic of a run."""
+    inputs = _distinct(results, "input")
+    lines = {}
+    for row in results:
+        line = lines.setdefault((row["run"], row["diagnostic"]), dict.fromkeys(inputs))
+        line[row["input"]] = row["r2"]
+    return tables.markdown(
+        ("run", "diagnostic", *inputs),
+        [(*names, *map(_show, line.values())) for names, line in lines.items()],
+    )
+
+
+def draw(results: Sequence[Mapping[str, Any]]):
+    """A figure of what `analyse` found in each `run`.
+
+    It has a chart for each diagnostic, with a group of bars for each input. What is not
+    above 0 has no bar, but its number is there.
+    """
+    from matplotlib import figure
+
+    diagnostics, inputs, names = (
+        _distinct(results, key) for key in ("diagnostic", "input", "run")
+    )
+    size = 4 * len(diagnostics) + 1.5, 1.5 + len(inputs) * (0.2 + 0.2 * len(names))
+    chart = figure.Figure(size, layout="constrained")
+    axes = chart.subplots(1, len(diagnostics), sharey=True, squeeze=False)[0]
+    thickness = 0.8 / len(names)
+    for axis, diagnostic in zip(axes, diagnostics, strict=True):
+        for index, name in enumerate(names):
+            found = {
+                row["input"]: row["r2"]
+                for row in results
+                if (row["run"], row["diagnostic"]) == (name, diagnostic)
+            }
+            values = [found.get(key) for key in inputs]
+            first = (index + 0.5) * thickness - 0.4
+            bars = axis.barh(
+                [first + place for place in range(len(inputs))],
+                [max(0.0, value or 0.0) for value in values],
+                thickness,
+                label=name,
+            )
+            axis.bar_label(bars, map(_show, values), padding=2, fontsize=8)
+        axis.set_title(diagnostic)
+        axis.set_xlabel("R² on held-out steps")
+        axis.set_xlim(0, 1.1)
+        axis.set_yticks(range(len(inputs)), inputs)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    chart.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center")
+    return chart
+
+
+def _distinct(results, key):
+    """The different values of a key, in order."""
+    return list(dict.fromkeys(row[key] for row in results))
+
+
+def _show(r2):
+    return "–" if r2 is None else f"{r2:.2f}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    paths = {}
+    if args.output:
+        paths = {suffix: args.output / f"r2.{suffix}" for suffix in SUFFIXES}
+    if not args.overwrite:
+        parser.refuse_existing(*paths.values())
+    found = []
+    for folder in args.runs:
+        found += runs.find(folder)
+        if not runs.find(folder):
+            _say(f"Skip {folder}: there is no run in it")
+    results = []
+    for name, run in runs.name(found).items():
+        try:
+            results += [{"run": name, **row} for row in analyse(run, args.components)]
+        except SkippedRunError as error:
+            _say(f"Skip {name}: {error}")
+    if not results:
+        parser.error("no run has states to analyse; train with collect_latents: true")
+    print(table(results))
+    if paths:
+        _write(results, paths)
+    return 0
+
+
+def _write(results, paths):
+    """Writes the results in every form."""
+    paths["json"].parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=2, allow_nan=False)
+    paths["json"].write_text(f"{text}\n", encoding="utf-8")
+    with paths["csv"].open("w", encoding="utf-8", newline="") as file:
+        names = [key for key in results[0] if key != "r2_by_entry"]
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(results)
+    chart = draw(results)
+    for suffix in ("png", "svg"):
+        chart.savefig(paths[suffix], dpi=150)
+
+
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(
+        PROG,
+        "Says how well what a task tells beside the image, such as position and "
+        "velocity, can be read linearly from a model's sample and belief, and from "
+        "their principal components: R², 1 at best. The readouts are fit to states of "
+        "the newest train phase, and measured on those of the test phase behind it.",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=cli.existing_folder,
+        metavar="RUN",
+        help="folder of a run with collect_latents: true, or of several such runs",
+    )
+    parser.add_argument(
+        "--output",
+        type=cli.output_folder,
+        metavar="FOLDER",
+        help="where to write r2.json, r2.csv, r2.png and r2.svg (default: nowhere)",
+    )
+    parser.add_argument(
+        "--components",
+        nargs="*",
+        type=cli.number(int, 1, 10_000),
+        default=[3, 10],
+        metavar="N",
+        help="numbers of principal components (default: 3 10)",
+    )
+    parser.add_overwrite()
+    return parser
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

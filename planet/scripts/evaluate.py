@@ -1,0 +1,246 @@
+"""Lets the agent of a run act without exploration, and says how well it does.
+
+    python -m planet.scripts.evaluate --logdir LOGDIR/00001 --video FOLDER
+
+TensorFlow is imported inside functions only: spawned workers import this module too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from planet.control import batch_env, opengl
+from planet.scripts import configs, random_returns, runs, tasks
+from planet.tools import cli, tables, video
+
+PROG = "planet.scripts.evaluate"
+FPS = 15
+
+
+class EvaluationError(ValueError):
+    """What is asked for can't be done; the message is one line for the user."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    try:
+        run = _find_run(args.logdir)
+        config = configs.read(run / "config.yaml")
+        chosen = _choose_tasks(config, args.tasks)
+        step, checkpoint = _choose_checkpoint(run, args.checkpoint)
+        films = _name_films(args, config, chosen)
+        if any(task.renders for task in chosen):
+            opengl.require_isolation(config.isolate_envs)
+    except (EvaluationError, configs.ParameterError, video.VideoError) as error:
+        parser.error(str(error))
+    except (OSError, opengl.OpenGLError) as error:
+        parser.error(str(error))
+    output = args.output or run / f"evaluation_{step}.json"
+    if not args.overwrite:
+        parser.refuse_existing(output, *films.values())
+    # TensorFlow would call it an error that a machine has no GPU.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from planet.tools import tf1_checkpoint
+    from planet.training import evaluation
+
+    def show(task, index, frames):
+        path = films[task, index]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        video.write(path, frames, FPS)
+
+    print(f"Evaluate the checkpoint of step {step} of {run}.", flush=True)
+    horizon = args.horizon or config.summary_horizons[0]
+    try:
+        returns = evaluation.evaluate(
+            config,
+            chosen,
+            checkpoint,
+            args.episodes,
+            args.num_agents,
+            horizon,
+            args.seed,
+            show if films else None,
+        )
+    except tf1_checkpoint.CheckpointError as error:
+        parser.error(str(error))
+    except batch_env.EnvError as error:
+        print(f"{PROG}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", flush=True)
+        return 130
+    results = {
+        "run": str(run.absolute()),
+        "checkpoint": step,
+        "horizon": horizon,
+        "num_agents": args.num_agents,
+        "seed": args.seed,
+        "tasks": {name: random_returns.summary(x) for name, x in returns.items()},
+    }
+    print(report(results["tasks"]))
+    _write(results, output)
+    print(f"Written to {output}.")
+    return 0
+
+
+def report(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table of results by task, of `random_returns.summary`, and all the returns."""
+    rows = [
+        (
+            name,
+            result["episodes"],
+            *(f"{result[key]:.2f}" for key in ("mean", "stddev")),
+        )
+        for name, result in results.items()
+    ]
+    paragraphs = [tables.markdown(("task", "episodes", "mean", "stddev"), rows)]
+    for name, result in results.items():
+        returns = " ".join(f"{value:.2f}" for value in result["returns"])
+        paragraphs.append(textwrap.fill(f"{name}: {returns}", 80, **_INDENT))
+    return "\n\n".join(paragraphs)
+
+
+_INDENT = {"subsequent_indent": "  ", "break_on_hyphens": False}
+
+
+def _find_run(folder):
+    """The run that a folder is of, or that is the only one in it."""
+    found = runs.find(folder)
+    if not found:
+        raise EvaluationError(f"there is no run in {folder}, for want of config.yaml")
+    if len(found) > 1:
+        names = ", ".join(run.name for run in found)
+        raise EvaluationError(f"{folder} holds several runs; choose one: {names}")
+    return found[0]
+
+
+def _choose_tasks(config, names):
+    """The tasks of a run, or those of them that are named."""
+    known = {task.name: task for task in tasks.load(config)}
+    for name in names or ():
+        if name not in known:
+            raise EvaluationError(cli.unknown("task of the run", name, known))
+    return [task for name, task in known.items() if not names or name in names]
+
+
+def _choose_checkpoint(run, step):
+    """Step and prefix of the newest checkpoint of a run, or of the one asked for."""
+    found = runs.checkpoints(run)
+    if not found:
+        raise EvaluationError(f"there is no checkpoint in {run / 'checkpoints'}")
+    step = max(found) if step is None else step
+    if step not in found:
+        steps = ", ".join(map(str, found))
+        raise EvaluationError(f"no checkpoint of step {step}; there are {steps}")
+    return step, found[step]
+
+
+def _name_films(args, config, chosen):
+    """Files of the films, by task and index of the episode."""
+    if args.video is None:
+        return {}
+    if config.observations != "image":
+        raise EvaluationError(
+            f"--video needs a model of images; this one sees {config.observations}"
+        )
+    video.check_format(f"film.{args.format}")
+    stems = {task.name: re.sub(r"[^\w.-]", "_", task.name) for task in chosen}
+    return {
+        (name, index): args.video / f"{stem}_{index + 1:03}.{args.format}"
+        for name, stem in stems.items()
+        for index in range(args.episodes)
+    }
+
+
+def _write(results, path):
+    """Writes the results at once."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(
+        PROG,
+        "Lets the agent of a run, finished or not, act without exploration. The same "
+        "seed gives the same returns, with films or without, alone or among other "
+        "tasks; but they depend on --num_agents, as agents that decide at once share "
+        "their random numbers.",
+    )
+    parser.add_argument(
+        "--logdir",
+        type=cli.existing_folder,
+        required=True,
+        metavar="RUN",
+        help="folder of a run, LOGDIR/00001, or LOGDIR if there is no other run in it",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=cli.number(int, 0, 2**63),
+        metavar="STEP",
+        help="step of the checkpoint (default: the newest)",
+    )
+    parser.add_argument(
+        "--tasks", nargs="+", metavar="NAME", help="tasks of the run (default: all)"
+    )
+    parser.add_argument(
+        "--episodes",
+        type=cli.number(int, 1, 100_000),
+        default=10,
+        metavar="N",
+        help="episodes of each task (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num_agents",
+        type=cli.number(int, 1, 1000),
+        default=4,
+        metavar="N",
+        help="environments that run at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--horizon",
+        type=cli.number(int, 1, 1000),
+        metavar="STEPS",
+        help="steps to plan (default: the first of the run's summary_horizons)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=cli.number(int, 0, 2**32 - 1),
+        default=0,
+        metavar="N",
+        help="of everything random (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=cli.output_file(".json"),
+        metavar="FILE",
+        help="JSON file of the results (default: evaluation_STEP.json in RUN)",
+    )
+    parser.add_argument(
+        "--video",
+        type=cli.output_folder,
+        metavar="FOLDER",
+        help="where to write a film of each episode: the agent's view, its "
+        "reconstruction, and a dream, which every 50 steps sees five images and then "
+        "goes on without (default: nowhere)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("gif", "mp4"),
+        default="gif",
+        help="of the films (default: %(default)s)",
+    )
+    parser.add_overwrite()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""States of a model on disk: one compressed npz file for each line of its run's log.
+
+`latents_<from>_<to>.npz` holds N steps of the batch that was the newest at step `to`;
+`from` is the step of the file before. Its arrays:
+
+    sample, belief  [N, size]  posterior of the model, where it has such parts
+    <diagnostic>    [N, ...]   what the task told beside the image
+    sequence        [N]        which sequence of the batch a step belongs to
+    phase           []         `train`, or `test`: steps the model does not learn from
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+STATES = ("sample", "belief")
+OTHERS = ("sequence", "phase")
+PHASES = ("train", "test")
+NAME = re.compile(r"latents_(\d{1,18})_(\d{1,18})\.npz")
+
+
+class TornFileError(ValueError):
+    """A file that does not hold states of a model; the message is one line."""
+
+
+def write(
+    folder: pathlib.Path, first: int, last: int, arrays: Mapping[str, np.ndarray]
+) -> pathlib.Path:
+    """Writes a file that appears under its name all at once, and returns its path.
+
+    Args:
+      folder: where to write; created when missing.
+      first: step of the file before.
+      last: step of this one.
+      arrays: what it holds, by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"latents_{first}_{last}.npz"
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def scan(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The files of a folder by the step of each, oldest first."""
+    matches = ((NAME.fullmatch(path.name), path) for path in folder.glob("*.npz"))
+    return dict(sorted((int(match[2]), path) for match, path in matches if match))
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a file.
+
+    Raises:
+      TornFileError: it is damaged, an array is missing, or their lengths differ.
+      OSError: it cannot be read at all.
+    """
+    content = path.read_bytes()
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        arrays["phase"] = PHASES[PHASES.index(arrays["phase"])]
+        lengths = {key: len(value) for key, value in arrays.items() if key != "phase"}
+    except Exception as error:  # A damaged archive can fail in a dozen ways.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TornFileError(f"{path} does not hold states: {reason}") from error
+    if len(set(lengths.values())) > 1 or not lengths.keys() & set(STATES):
+        raise TornFileError(f"{path} does not hold states: lengths are {lengths}")
+    return arrays

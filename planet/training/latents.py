@@ -1,0 +1,69 @@
+"""Keeps states of the model on disk, to study what it knows."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from planet.tools import latent_files, noise, unroll
+from planet.tools import mask as mask_lib
+from planet.training import define_model
+
+OTHERS = ("image", "action", "reward", "length")  # Data that are no diagnostics.
+
+
+class Collector:
+    """Saves posteriors of the batches at which the log has a line.
+
+    They are computed anew, once per line, so that updates keep nothing for it. Their
+    noise depends on the step alone: training goes on as it would without them.
+
+    Args:
+      model: the model to be studied.
+      folder: where the files belong, see `latent_files`; the first one creates it.
+      step: where the run begins or continues. Files of later steps are removed: they
+        were written after the checkpoint from which the run continues.
+    """
+
+    def __init__(self, model: define_model.Model, folder: pathlib.Path, step: int = 0):
+        self._model = model
+        self._folder = folder
+        self._last = 0
+        self._compiled = tf.function(self._states)
+        for last, path in latent_files.scan(folder).items():
+            if last > step:
+                path.unlink()
+            else:
+                self._last = last
+
+    def write(self, data: Mapping[str, tf.Tensor], phase: str, step: int) -> None:
+        """Writes the file of a line of the log.
+
+        Args:
+          data: the newest batch, as for `Model.losses`.
+          phase: `train` or `test`.
+          step: that of the line.
+        """
+        seed = tf.constant([step, 0], tf.int64)
+        arrays = {k: v.numpy() for k, v in self._compiled(dict(data), seed).items()}
+        arrays["phase"] = phase
+        latent_files.write(self._folder, self._last, step, arrays)
+        self._last = step
+
+    def _states(self, data, seed) -> dict[str, tf.Tensor]:
+        """What is saved of a batch: entries [N, ...] of its valid steps."""
+        with noise.stream(seed):
+            embedded = self._model.encoder(data[self._model.observation])
+            _, state = unroll.closed_loop(self._model.cell, embedded, data["action"])
+        # The path that remembers has another name in the DRNN.
+        parts = {
+            "sample": state.get("sample"),
+            "belief": state.get("belief", state.get("decoder_state")),
+        }
+        entries = {key: part for key, part in parts.items() if part is not None}
+        entries |= {key: value for key, value in data.items() if key not in OTHERS}
+        mask = mask_lib.from_length(data["length"], data["action"].shape[1])
+        entries = {k: tf.boolean_mask(v, mask) for k, v in entries.items()}
+        return {**entries, "sequence": tf.where(mask)[:, 0]}

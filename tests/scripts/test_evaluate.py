@@ -1,0 +1,199 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from planet.scripts import configs, evaluate, train
+
+TINY = (
+    "{tasks: [dummy], isolate_envs: thread, dumbnet: true, overshooting: 0, "
+    "batch_shape: [5, 4], learning_rate_ramp: 0, max_steps: 20, checkpoint_every: 5}"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Logdir of a finished run."""
+    logdir = tmp_path_factory.mktemp("trained")
+    command = ["--logdir", str(logdir), "--config", "debug", "--params", TINY]
+    assert train.main(command) == 0
+    return logdir
+
+
+@pytest.fixture
+def run_evaluate(capsys):
+    """Runs the command; returns exit code, standard output and errors."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            code = evaluate.main([*map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
+    command = ("--logdir", trained, "--num_agents", 2, "--output")
+    cases = {
+        "first": ("--episodes", 2),
+        "more": ("--episodes", 4),
+        "earlier": ("--episodes", 2, "--checkpoint", 5),
+    }
+    results, tables = {}, {}
+    for name, arguments in cases.items():
+        path = tmp_path / f"{name}.json"
+        films = ("--video", tmp_path / name)
+        code, tables[name], _ = run_evaluate(*command, path, *arguments, *films)
+        assert code == 0
+        results[name] = json.loads(path.read_text())
+    first, more, _ = (x["tasks"]["dummy"]["returns"] for x in results.values())
+    assert first == more[:2]
+    assert len(set(more)) == 4
+
+    # Dreams tell whether actions are the same: rewards of this task don't.
+    names = ["dummy_001.gif", "dummy_002.gif"]
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == names
+    for name in names:
+        film = (tmp_path / "first" / name).read_bytes()
+        assert (tmp_path / "more" / name).read_bytes() == film
+        assert (tmp_path / "earlier" / name).read_bytes() != film
+
+    result = results["more"]
+    assert {key: result[key] for key in ("checkpoint", "horizon", "seed")} == {
+        "checkpoint": 20,
+        "horizon": 12,
+        "seed": 0,
+    }
+    assert results["earlier"]["checkpoint"] == 5
+    task = result["tasks"]["dummy"]
+    assert task["mean"] == pytest.approx(np.mean(task["returns"]))
+    assert task["stddev"] == pytest.approx(np.std(task["returns"], ddof=1))
+    row = ("dummy", "4", f"{task['mean']:.2f}", f"{task['stddev']:.2f}")
+    lines = tables["more"].splitlines()
+    assert tuple(re.split(r"[| ]+", lines[3].strip("| "))) == row
+    shown = " ".join(f"{value:.2f}" for value in task["returns"])
+    assert f"dummy: {shown}" in lines
+
+
+def test_default_output_is_beside_the_run_and_kept(trained, run_evaluate, tmp_path):
+    run = shutil.copytree(trained / "00001", tmp_path / "00001")
+    command = ("--logdir", run, "--episodes", 1, "--horizon", 1)
+    assert run_evaluate(*command)[0] == 0
+    path = run / "evaluation_20.json"
+    result = json.loads(path.read_text())
+    assert (result["run"], result["horizon"]) == (str(run), 1)
+    code, out, err = run_evaluate(*command, "--seed", 5)
+    assert (code, out) == (2, "")
+    assert "exists; --overwrite replaces it" in err
+    assert json.loads(path.read_text()) == result
+    assert run_evaluate(*command, "--seed", 5, "--overwrite")[0] == 0
+    other = json.loads(path.read_text())
+    assert other["seed"] == 5
+    assert other["tasks"] != result["tasks"]
+
+
+@pytest.fixture
+def logdir(tmp_path):
+    """Logdir of a run that has settings, and the name of a checkpoint."""
+    folder = tmp_path / "logdir" / "00001"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "ckpt-20.index").touch()
+    (folder / "checkpoints" / "ckpt-100.index").touch()
+    params = {"tasks": ["dummy"], "isolate_envs": "thread"}
+    configs.save(configs.load("debug", params), folder / "config.yaml")
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
+        (("--logdir", "planet"), "there is no run in planet, for want of config.yaml"),
+        (("--checkpoint", "40"), "no checkpoint of step 40; there are 20, 100"),
+        (("--tasks", "dumy"), "unknown task of the run 'dumy'; did you mean 'dummy'?"),
+        (
+            ("--episodes", "0"),
+            "argument --episodes: must be a whole number from 1 to 100000, not '0'",
+        ),
+        (("--format", "avi"), "argument --format: invalid choice: 'avi'"),
+        (("--video", "setup.py"), "argument --video: 'setup.py' is not a folder"),
+        (("--output", "a.txt"), "argument --output: 'a.txt' must end with .json"),
+        (("--epsodes", "3"), "unrecognized arguments: --epsodes 3"),
+        ((), "cannot read checkpoint "),
+    ],
+)
+def test_bad_input(arguments, message, logdir, run_evaluate):
+    before = sorted(logdir.rglob("*"))
+    code, _, err = run_evaluate("--logdir", logdir, *arguments)
+    assert code == 2
+    lines = [line for line in err.splitlines() if line.startswith("planet")]
+    assert lines == err.splitlines()[-1:]
+    assert lines[0].startswith(f"planet.scripts.evaluate: error: {message}")
+    assert sorted(logdir.rglob("*")) == before
+
+
+def test_run_without_checkpoint(logdir, run_evaluate):
+    shutil.rmtree(logdir / "00001" / "checkpoints")
+    code, _, err = run_evaluate("--logdir", logdir)
+    assert code == 2
+    assert "there is no checkpoint in " in err
+
+
+def test_several_runs(logdir, run_evaluate):
+    shutil.copytree(logdir / "00001", logdir / "00002")
+    code, _, err = run_evaluate("--logdir", logdir)
+    assert code == 2
+    assert "holds several runs; choose one: 00001, 00002" in err
+
+
+def test_damaged_settings(logdir, run_evaluate):
+    (logdir / "00001" / "config.yaml").write_text("config_name: debug\ncem_amont: 3")
+    code, _, err = run_evaluate("--logdir", logdir)
+    assert code == 2
+    assert "unknown parameter 'cem_amont' in " in err
+
+
+def test_films_need_images(logdir, run_evaluate, tmp_path):
+    params = {"tasks": ["dummy"], "isolate_envs": "thread", "observations": "state"}
+    configs.save(configs.load("debug", params), logdir / "00001" / "config.yaml")
+    code, _, err = run_evaluate("--logdir", logdir, "--video", tmp_path / "films")
+    assert code == 2
+    assert "--video needs a model of images; this one sees state" in err
+    assert not (tmp_path / "films").exists()
+
+
+def test_help(run_evaluate):
+    code, out, _ = run_evaluate("--help")
+    assert code == 0
+    for flag in ("logdir", "checkpoint", "episodes", "num_agents", "video", "seed"):
+        assert f"--{flag}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("observations", ["image", "state"])
+def test_tasks_of_a_run_in_processes(observations, run_python, tmp_path):
+    params = (
+        "{tasks: [cartpole_balance, cheetah_run], dumbnet: true, max_steps: 20, "
+        f"observations: {observations}}}"
+    )
+    command = ("--logdir", tmp_path, "--config", "debug", "--params", params)
+    result = run_python("-m", "planet.scripts.train", *command)
+    assert result.returncode == 0, result.stderr
+    results = []
+    for index, arguments in enumerate([(), (), ("--tasks", "cheetah_run")]):
+        path = tmp_path / f"{index}.json"
+        command = ("--logdir", tmp_path, "--episodes", 3, "--num_agents", 2)
+        result = run_python(
+            "-m", "planet.scripts.evaluate", *command, "--output", path, *arguments
+        )
+        assert result.returncode == 0, result.stderr
+        results.append(json.loads(path.read_text())["tasks"])
+    assert list(results[0]) == ["cartpole_balance", "cheetah_run"]
+    assert results[0] == results[1]
+    assert results[2] == {"cheetah_run": results[0]["cheetah_run"]}
