@@ -66,35 +66,24 @@ def measure(config, repeats: int) -> dict[str, float]:
         "reward": np.zeros(251, np.float32),
     }
     simulation = define_summaries.Simulation("cheetah_run", 12, episode)
+    rate = tf.constant(1e-3)
     with tempfile.TemporaryDirectory() as folder:
         writer = tf.summary.create_file_writer(folder)
 
-        def write(number, function, *arguments):
-            with writer.as_default(number):
+        def write(function, *arguments):
+            with writer.as_default(0):
                 function(*arguments)
             writer.flush()
             return 0
 
-        return {
-            "update": speed.measure(
-                lambda n: update(data, tf.constant(1e-3), tf.constant([0, n]))[0][
-                    "total"
-                ],
-                repeats,
-            ),
-            "evaluation": speed.measure(
-                lambda n: evaluate(data, tf.constant([0, n]))[0]["total"], repeats
-            ),
-            "decision": speed.measure(
-                speed.decide(config, model, speed.DATA_SPEC), repeats
-            ),
-            "pictures of a batch": speed.measure(
-                lambda n: write(n, pictures.write_batch, data, n), repeats
-            ),
-            "of an episode": speed.measure(
-                lambda n: write(n, pictures.write_simulations, [simulation]), repeats
-            ),
+        cases = {
+            "update": lambda n: update(data, rate, tf.constant([0, n]))[0]["total"],
+            "evaluation": lambda n: evaluate(data, tf.constant([0, n]))[0]["total"],
+            "decision": speed.decide(config, model, speed.DATA_SPEC),
+            "pictures of a batch": lambda n: write(pictures.write_batch, data, n),
+            "of an episode": lambda _: write(pictures.write_simulations, [simulation]),
         }
+        return {name: speed.measure(run, repeats) for name, run in cases.items()}
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def discrete_cross_entropy_method(
     iterations: int = 10,
     discount: float = 0.99,
     warm_start: tf.Tensor | None = None,
-    select: str = "best",
+    select: str = "mode",
 ) -> Plan:
     """Searches the sequence of one-hot actions with the highest imagined return.
 

@@ -365,7 +365,7 @@ PARAMETERS = {
         None, _optional(_boolean), "whether actions are one-hot; null: as the tasks'"
     ),
     "discrete_select": _P(
-        "best",
+        "mode",
         _choice(("best", "mode"), "discrete_select"),
         "which discrete action is taken: best (of the best sequence), mode (likeliest)",
     ),

@@ -6,7 +6,6 @@ Like those of `tf.summary`, the functions that write need a default writer with 
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
@@ -93,39 +92,43 @@ def side_by_side(videos: Sequence[np.ndarray]) -> np.ndarray:
 def curves(
     name: str, lines: Mapping[str, np.ndarray], mark: int | None = None
 ) -> matplotlib.figure.Figure:
-    """Plots sequences of vectors: a column for each, a row for each component.
+    """Plots sequences of vectors: one beside the other, a panel for each component.
 
     Args:
       name: what is plotted.
       lines: its one version, or truth and up to three more, by their names; arrays
         [N, T, D]. There is no line where a value is NaN.
-      mark: index of the step before which there is a vertical line.
+      mark: index of the step before which there is a line in each sequence, if any.
     """
     count, steps, size = next(iter(lines.values())).shape
     rows = min(size, COMPONENTS)
     styles = STYLES if len(lines) > 1 else [{}]
+    starts = np.arange(count) * (steps + 1)  # Room for a border behind each sequence.
     width, height = 1 + 3.2 * count, 0.9 + 0.9 * max(2, rows)  # Inches.
     # Not by pyplot, which would keep every figure in memory.
     drawing = matplotlib.figure.Figure((width, height), dpi=80)
-    panels = drawing.subplots(rows, count, sharex=True, sharey="row", squeeze=False)
-    for component, index in itertools.product(range(rows), range(count)):
-        panel = panels[component, index]
+    panels = drawing.subplots(rows, sharex=True, squeeze=False)[:, 0]
+    for component, panel in enumerate(panels):
         for (label, values), style in zip(lines.items(), styles, strict=False):
-            panel.plot(values[index, :, component], label=label, **style)
+            padded = np.pad(
+                values[..., component], [(0, 0), (0, 1)], constant_values=np.nan
+            )
+            panel.plot(padded.ravel(), label=label, **style)
+        whole = {"ymin": 0, "ymax": 1, "transform": panel.get_xaxis_transform()}
+        panel.vlines(starts[1:] - 1, **whole, color="black", linewidth=0.8)
         if mark is not None:
-            panel.axvline(mark - 0.5, color="0.5", linewidth=0.8)
-    for component, panel in enumerate(panels[:, 0]):
+            panel.vlines(starts + mark - 0.5, **whole, color="0.5", linewidth=0.8)
         panel.set_ylabel(f"{name} {component}" if size > 1 else name, fontsize=7)
         panel.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
         panel.tick_params(labelsize=8)
-    for panel in panels[-1]:
-        panel.set_xlabel("step", fontsize=8)
-        panel.set_xlim(-0.5, max(1, steps - 0.5))
-        panel.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=True))
-        panel.tick_params(labelsize=8)
+    locator = matplotlib.ticker.MaxNLocator(5, integer=True)
+    ticks = [int(tick) for tick in locator.tick_values(0, steps) if 0 <= tick < steps]
+    panel.set_xticks(np.add.outer(starts, ticks).ravel(), ticks * count)
+    panel.set_xlim(-1, starts[-1] + steps)
+    panel.set_xlabel("step", fontsize=8)
     if len(lines) > 1:
         drawing.legend(
-            *panels[0, 0].get_legend_handles_labels(),
+            *panel.get_legend_handles_labels(),
             loc="upper left",
             ncols=len(lines),
             fontsize=9,
@@ -140,7 +143,6 @@ def curves(
         right=1 - 0.1 / width,
         bottom=0.45 / height,
         top=1 - 0.35 / height,
-        wspace=0.05,
         hspace=0.15,
     )
     return drawing

@@ -459,9 +459,9 @@ def test_actions_are_discrete_if_those_of_the_task_are():
         ("cartpole_balance", False, 0.3),
         ("cartpole_balance_da", True, 0.1),
     ):
-        for given in (None, discrete):
+        for setting in (None, discrete):
             config = configs.load(
-                "default", {"tasks": [name], "discrete_action": given}
+                "default", {"tasks": [name], "discrete_action": setting}
             )
             assert config.discrete_action is discrete
             assert config.exploration_noises == [noise]

@@ -99,16 +99,28 @@ def test_curves():
     }
     lines["open loop"][:, :2] = np.nan
     drawing = summaries.curves("velocity", lines, mark=2)
-    panels = np.reshape(drawing.axes, [3, 2])
-    for component, index in np.ndindex(3, 2):
-        *drawn, mark = panels[component, index].get_lines()
-        assert set(mark.get_xdata()) == {1.5}
-        for line, (name, values) in zip(drawn, lines.items(), strict=True):
+    assert len(drawing.axes) == 3
+    for component, panel in enumerate(drawing.axes):
+        assert panel.get_ylabel() == f"velocity {component}"
+        for line, (name, values) in zip(panel.get_lines(), lines.items(), strict=True):
             assert line.get_label() == name
-            np.testing.assert_array_equal(line.get_xdata(), range(6))
-            np.testing.assert_array_equal(line.get_ydata(), values[index, :, component])
-    names = [panel.get_ylabel() for panel in panels[:, 0]]
-    assert names == [f"velocity {component}" for component in range(3)]
+            for start, sequence in zip((0, 7), values, strict=True):
+                drawn = line.get_ydata()[start : start + 6]
+                np.testing.assert_array_equal(drawn, sequence[:, component])
+            assert np.isnan(line.get_ydata()[[6, 13]]).all()
+        borders, marks = (
+            [segment[0, 0] for segment in collection.get_segments()]
+            for collection in panel.collections
+        )
+        assert (borders, marks) == ([6], [1.5, 8.5])
+    ticks = dict(
+        zip(
+            drawing.axes[-1].get_xticks(),
+            (label.get_text() for label in drawing.axes[-1].get_xticklabels()),
+            strict=True,
+        )
+    )
+    assert (ticks[0], ticks[7]) == ("0", "0")
     (legend,) = drawing.legends
     assert [text.get_text() for text in legend.get_texts()] == list(lines)
 
