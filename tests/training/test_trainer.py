@@ -121,16 +121,16 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     for function in (run.trainer._update, run.trainer._evaluate):
         assert function.experimental_get_tracing_count() == 1
     assert run.trainer._pictures._compiled.experimental_get_tracing_count() == 1
+    assert not (tmp_path / "latents").exists()
 
 
-@pytest.mark.parametrize("collect", [False, True])
-def test_latents_at_each_line(tmp_path, capsys, collect):
+def test_latents_at_each_line(tmp_path):
     sizes = {"train_steps": 20, "test_steps": 5, "max_steps": 25}
-    list(Run(tmp_path, collect_latents=collect, **sizes).scores())
+    list(Run(tmp_path, collect_latents=True, **sizes).scores())
     files = latent_files.scan(tmp_path / "latents")
-    assert list(files) == ([5, 10, 15, 20, 25] if collect else [])
+    assert list(files) == [5, 10, 15, 20, 25]
     phases = [latent_files.read(path)["phase"] for path in files.values()]
-    assert phases == (["train"] * 4 + ["test"] if collect else [])
+    assert phases == ["train"] * 4 + ["test"]
 
 
 def batch(config):
