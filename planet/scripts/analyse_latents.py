@@ -9,7 +9,6 @@ the sample, from the belief, and from the principal components of either.
 from __future__ import annotations
 
 import csv
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from planet.scripts import runs
-from planet.tools import cli, latent_files, readout, tables
+from planet.tools import cli, latent_files, readout, tables, whole_files
 
 PROG = "planet.scripts.analyse_latents"
 SUFFIXES = ("json", "csv", "png", "svg")
@@ -213,8 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(results, paths):
     """Writes the results in every form."""
     paths["json"].parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=2, allow_nan=False)
-    paths["json"].write_text(f"{text}\n", encoding="utf-8")
+    whole_files.write_json(paths["json"], results, indent=2)
     with paths["csv"].open("w", encoding="utf-8", newline="") as file:
         names = [key for key in results[0] if key != "r2_by_entry"]
         writer = csv.DictWriter(file, names, extrasaction="ignore")

@@ -17,6 +17,7 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import tasks
+from planet.tools import whole_files
 
 # Classes and modules by name, as `module:attribute`, so that settings can be checked
 # without importing TensorFlow.
@@ -515,17 +516,12 @@ def parse(text: str, source: str) -> dict[str, Any]:
 
 def save(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
     """Writes the settings as plain YAML, at once or not at all."""
-    path = pathlib.Path(path)
     values = {key: config[key] for key in ("config_name", *PARAMETERS)}
     writer = yaml.YAML(typ="safe", pure=True)
     writer.default_flow_style = None  # Lists in one line.
     writer.sort_base_mapping_type_on_output = False
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
+    with whole_files.writing(pathlib.Path(path)) as stream:
         writer.dump(values, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def read(path: str | os.PathLike) -> ml_collections.ConfigDict:

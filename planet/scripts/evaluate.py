@@ -7,7 +7,6 @@ TensorFlow is imported inside functions only: spawned workers import this module
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 from planet.control import batch_env, opengl
 from planet.scripts import configs, random_returns, runs, tasks
-from planet.tools import cli, tables, video
+from planet.tools import cli, tables, video, whole_files
 
 PROG = "planet.scripts.evaluate"
 FPS = 15
@@ -86,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "tasks": {name: random_returns.summary(x) for name, x in returns.items()},
     }
     print(report(results["tasks"]))
-    _write(results, output)
+    whole_files.write_json(output, results, indent=2)
     print(f"Written to {output}.")
     return 0
 
@@ -158,13 +157,6 @@ def _name_films(args, config, chosen):
         for name, stem in stems.items()
         for index in range(args.episodes)
     }
-
-
-def _write(results, path):
-    """Writes the results at once."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _make_parser() -> cli.Parser:

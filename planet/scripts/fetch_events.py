@@ -4,7 +4,6 @@ python -m planet.scripts.fetch_events --logdir DIR --output FOLDER
 """
 
 import csv
-import json
 import math
 import pathlib
 import re
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tqdm
 
-from planet.tools import cli, events
+from planet.tools import cli, events, whole_files
 
 SCALAR_SUFFIXES = (".csv", ".json")
 IMAGE_SUFFIXES = {b"GIF8": ".gif", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -96,7 +95,7 @@ def write_json(path: pathlib.Path, scalars: Scalars) -> None:
         for name, value in event._asdict().items():
             value = value if math.isfinite(value) else None
             content[run][tag].setdefault(name, []).append(value)
-    path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    whole_files.write_json(path, content)
 
 
 def _flatten(scalars: Scalars) -> Iterator[tuple[str, str, events.Event]]:

@@ -4,8 +4,6 @@ python -m planet.scripts.random_returns --tasks finger_spin ale:Pong --episodes 
 """
 
 import functools
-import json
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +13,7 @@ import tqdm
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
 from planet.scripts import tasks
-from planet.tools import cli, tables
+from planet.tools import cli, tables, whole_files
 
 
 def summary(returns: Sequence[float]) -> dict[str, float | list[float]]:
@@ -93,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     header = ("task", "episodes", "mean ± standard error", "stddev", "99th percentile")
     print(tables.markdown(header, map(_row, results, results.values())))
     if args.output:
-        _write(args.output, results)
+        whole_files.write_json(args.output, results, indent=2)
     return 0
 
 
@@ -102,13 +100,6 @@ def _row(name, result):
     mean = f"{result['mean']:.4g} ± {error:.2g}"
     spread = (f"{result[key]:.4g}" for key in ("stddev", "percentile_99"))
     return name, result["episodes"], mean, *spread
-
-
-def _write(path: pathlib.Path, results: dict) -> None:
-    """Writes the results at once."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _make_parser() -> cli.Parser:

@@ -14,6 +14,8 @@ import uuid
 
 import numpy as np
 
+from planet.tools import whole_files
+
 REQUIRED = ("action", "reward")
 
 
@@ -48,16 +50,8 @@ def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.timezone.utc)
     path = folder / f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.npz"
-    temporary = path.with_suffix(".tmp")
-    try:
-        with open(temporary, "xb") as file:
-            np.savez_compressed(file, allow_pickle=False, **episode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_files.writing(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **episode)
     return path
 
 

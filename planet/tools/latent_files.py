@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 import io
-import os
 import pathlib
 import re
 from collections.abc import Mapping
 
 import numpy as np
+
+from planet.tools import whole_files
 
 STATES = ("sample", "belief")
 OTHERS = ("sequence", "phase")
@@ -42,12 +43,8 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"latents_{first}_{last}.npz"
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with whole_files.writing(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     return path
 
 

@@ -1,14 +1,13 @@
 """What compile_scores.py and compile_histograms.py share: from runs to one file."""
 
 import collections
-import json
 import sys
 from collections.abc import Callable, Sequence
 
 import checkout  # noqa: F401
 import tqdm
 
-from planet.tools import cli, events
+from planet.tools import cli, events, whole_files
 
 EPILOG = """\
 The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
@@ -68,7 +67,7 @@ def main(
         run.name if runs_of[run.label] > 1 else run.label: content
         for run, content in compiled.items()
     }
-    args.output.write_text(json.dumps(result, allow_nan=False) + "\n", encoding="utf-8")
+    whole_files.write_json(args.output, result)
     for key, content in result.items():
         print(f"{key}: {len(next(iter(content.values())))} epochs")
     return 0

@@ -1,0 +1,47 @@
+"""Files that appear all at once, or not at all, however their writer ends."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path, mode: str = "w") -> Iterator[IO]:
+    """Opens a file that gets its name, and replaces another one, when it is complete.
+
+    Until then its name ends with `.tmp`. Text is UTF-8.
+
+    Args:
+      path: where it belongs.
+      mode: `w` for text, `wb` for bytes.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with temporary.open(mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: pathlib.Path, values: Any, indent: int | None = None) -> None:
+    """Writes values as JSON, which knows no numbers that are not finite.
+
+    Args:
+      path: where it belongs.
+      values: what is to be written.
+      indent: spaces of each level; none: everything in one line.
+
+    Raises:
+      ValueError: there is such a number.
+    """
+    with writing(path) as file:
+        json.dump(values, file, indent=indent, allow_nan=False)
+        file.write("\n")

@@ -1,0 +1,44 @@
+import json
+import math
+
+import pytest
+
+from planet.tools import whole_files
+
+
+def test_file_appears_when_it_is_complete(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with whole_files.writing(path) as file:
+        file.write("ä new one")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes().decode("utf-8") == "ä new one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failed_writing_changes_nothing(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+
+    def write():
+        with whole_files.writing(path, "wb") as file:
+            file.write(b"half of")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json(tmp_path, indent):
+    values = {"returns": [1.5, 2], "task": "ä"}
+    whole_files.write_json(tmp_path / "a.json", values, indent)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == values
+    assert len(text.splitlines()) == (7 if indent else 1)
+    with pytest.raises(ValueError, match="nan"):
+        whole_files.write_json(tmp_path / "b.json", [math.nan])
+    assert not (tmp_path / "b.json").exists()
