@@ -40,10 +40,10 @@ setuptools.setup(
         "numpy>=2.1,<3",
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
-        "pillow>=13,<14",  # Resizes images, writes GIFs.
+        "pillow>=12,<14",  # Resizes images, writes GIFs.
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
-        "scikit-learn>=1.9,<1.10",  # Linear readouts of states.
+        "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
         "google-crc32c>=1.9,<2",  # Tells damaged event files, fast.
     ],
     extras_require={
@@ -56,7 +56,7 @@ setuptools.setup(
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.
-            "websockets>=17,<18",  # Drives the browser that looks at TensorBoard.
+            "websockets>=16,<18",  # Drives the browser that looks at TensorBoard.
             *itertools.chain.from_iterable(ENVIRONMENTS.values()),
         ],
     },
