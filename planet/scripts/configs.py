@@ -428,7 +428,7 @@ def icml() -> dict[str, Any]:
 
 
 def debug() -> dict[str, Any]:
-    """Reaches every line of code in about a minute, at tiny sizes."""
+    """Reaches every line of code within minutes, at tiny sizes."""
     return {
         "action_repeat": 50,
         "batch_shape": [5, 10],
