@@ -147,10 +147,7 @@ def _epilog() -> str:
     lines += ["", "tasks:"]
     lines += textwrap.wrap(", ".join(tasks.names()), 78, **_indent(2))
     lines += textwrap.wrap("all: " + ", ".join(tasks.ALL), 78, **_indent(2))
-    lines += [
-        "  By name: dmc:walker_run, gym:Pendulum-v1, ale:Pong, oldgym:CartPole-v1,"
-    ]
-    lines += ["  package.module:function; see python -m planet.scripts.tasks"]
+    lines += textwrap.wrap(BY_NAME, 78, **_indent(2))
     lines += ["", "parameters, with their further names and defaults:"]
     for name, parameter in configs.PARAMETERS.items():
         names = f"{name} ({parameter.alias})" if parameter.alias else name
