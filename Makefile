@@ -21,6 +21,7 @@ venv: $(VENV)/.opengl
 
 $(VENV)/.installed: setup.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --upgrade 'pip>=24'  # Older ones search forever.
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
 	@touch $@
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing import plugin_event_accumulator
 from planet.tools import episode_files
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-PARAMS = """{tasks: [cartpole_balance], dumbnet: true, learning_rate_ramp: 0,
+PARAMS = """{tasks: [cartpole_balance], dumbnet: true, learning_rate_ramp: 0, seed: 0,
              learning_rate: 0.003, train_steps: 50, test_steps: 10, max_steps: 360,
              collect_every: 50}"""
 

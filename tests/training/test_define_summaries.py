@@ -63,9 +63,9 @@ def write(folder, spec, batch, **params):
     ("spec", "params", "tags"),
     [
         (COLOUR, {}, COLOURED),
-        (COLOUR, {"model": "ssm"}, COLOURED),
-        (COLOUR, {"model": "rssm_ma"}, COLOURED),
-        (COLOUR, {"model": "drnn"}, COLOURED),
+        pytest.param(COLOUR, {"model": "ssm"}, COLOURED, marks=pytest.mark.slow),
+        pytest.param(COLOUR, {"model": "rssm_ma"}, COLOURED, marks=pytest.mark.slow),
+        pytest.param(COLOUR, {"model": "drnn"}, COLOURED, marks=pytest.mark.slow),
         (COLOUR, {"model": "rnn"}, COLOURED),
         (COLOUR, CLOCKWORK, COLOURED),
         (COLOUR, {"tap_cell": "rssm"}, COLOURED),
