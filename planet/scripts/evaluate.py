@@ -38,9 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         films = _name_films(args, config, chosen)
         if any(task.renders for task in chosen):
             opengl.require_isolation(config.isolate_envs)
-    except (EvaluationError, configs.ParameterError, video.VideoError) as error:
-        parser.error(str(error))
-    except (OSError, opengl.OpenGLError) as error:
+    except (
+        EvaluationError,
+        configs.ParameterError,
+        video.VideoError,
+        opengl.OpenGLError,
+        OSError,
+    ) as error:
         parser.error(str(error))
     output = args.output or run / f"evaluation_{step}.json"
     if not args.overwrite:

@@ -17,7 +17,6 @@ Environments that need no function of their own are tasks by their name:
 """
 
 import dataclasses
-import difflib
 import functools
 import importlib.util
 import math
@@ -303,8 +302,7 @@ def _find(config, name):
         return TASKS[name](config)
     package = name.partition(":")[0].partition(".")[0]
     if ":" not in name:
-        nearest = difflib.get_close_matches(name.lower(), TASKS, 1, cutoff=0)
-        raise TaskError(f"unknown task {name!r}; did you mean {nearest[0]!r}?")
+        raise TaskError(cli.unknown("task", name, TASKS))
     if package not in BY_NAME and not _is_importable(package):
         known = ", ".join(f"{prefix}:" for prefix in BY_NAME)
         raise TaskError(

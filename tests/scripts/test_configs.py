@@ -211,6 +211,10 @@ def test_settings_cannot_be_added():
             "unknown isolate_envs 'processes' in --params; did you mean 'process'?",
         ),
         (
+            {"action_repeats": {"all": 3}},
+            "unknown task 'all' in --params; did you mean 'walker_walk'?",
+        ),
+        (
             {"action_repeats": {"cupcatch": 3}},
             "unknown task 'cupcatch' in --params; did you mean 'cup_catch'?",
         ),
