@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from planet.scripts import runs
-from planet.tools import cli, latent_files, readout, tables, whole_files
+from planet.tools import atomic_files, cli, latent_files, readout, tables
 
 PROG = "planet.scripts.analyse_latents"
 SUFFIXES = ("json", "csv", "png", "svg")
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(results, paths):
     """Writes the results in every form."""
     paths["json"].parent.mkdir(parents=True, exist_ok=True)
-    whole_files.write_json(paths["json"], results, indent=2)
+    atomic_files.write_json(paths["json"], results, indent=2)
     with paths["csv"].open("w", encoding="utf-8", newline="") as file:
         names = [key for key in results[0] if key != "r2_by_entry"]
         writer = csv.DictWriter(file, names, extrasaction="ignore")

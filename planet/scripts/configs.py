@@ -4,20 +4,17 @@ A setting is one line in `PARAMETERS`; a named config is one function below it t
 returns what it sets differently. What the user gives wins over both.
 """
 
-import collections.abc
-import dataclasses
-import difflib
-import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
 from ruamel import yaml
 
 from planet.scripts import tasks
-from planet.tools import whole_files
+from planet.tools import atomic_files
+from planet.tools import parameters as kinds
 
 # Classes and modules by name, as `module:attribute`, so that settings can be checked
 # without importing TensorFlow.
@@ -41,151 +38,16 @@ NETWORKS = {"conv_ha": "planet.networks.conv_ha"}
 ACTIVATIONS = ("relu", "elu", "gelu", "selu", "silu", "softplus", "tanh")
 
 
-class ParameterError(ValueError):
-    """A setting that cannot be used; the message is one line for the user."""
-
-
-class _UnknownWordError(Exception):
-    """A word that is not one of the known ones."""
-
-    def __init__(self, what: str, word: Any, options: Iterable[str]):
-        super().__init__(what, word)
-        (nearest,) = difflib.get_close_matches(str(word).lower(), options, 1, cutoff=0)
-        self._parts = f"unknown {what} {_show(word)}", f"; did you mean {nearest!r}?"
-
-    def at(self, place: str) -> ParameterError:
-        """The same for the user, with the place where the word was given."""
-        return ParameterError(place.join(self._parts))
-
-
-# Kinds of values: functions that return the plain form of a value, or raise ValueError
-# with a text that completes the sentence "cem_amount must be …".
-
-Kind = Callable[[Any], Any]
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _number(low: float, high: float = math.inf, whole: bool = False) -> Kind:
-    """A finite number in [low, high]; an integral float counts as a whole number."""
-    name = "a whole number" if whole else "a number"
-    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
-
-    def check(value: Any) -> int | float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        # The upper bound also keeps infinities and more than 64 bits out.
-        valid = number and low <= value <= min(high, 1e18)
-        if not valid or (whole and value % 1):
-            raise ValueError(f"{name} {limits}")
-        return int(value) if whole else float(value)
-
-    return check
-
-
-def _integer(low: int, high: float = math.inf) -> Kind:
-    return _number(low, high, whole=True)
-
-
-def _positive(value: Any) -> float:
-    try:
-        number = _number(0)(value)
-    except ValueError:
-        number = 0.0
-    if not number:
-        raise ValueError("a number above 0")
-    return number
-
-
-def _optional(kind: Kind) -> Kind:
-    """The given kind or null."""
-
-    def check(value: Any) -> Any:
-        try:
-            return None if value is None else kind(value)
-        except ValueError as error:
-            raise ValueError(f"{error}, or null") from None
-
-    return check
-
-
-def _items(kind: Kind, size: int | None = None) -> Kind:
-    """A list of the given kind; a single value counts as a list of one."""
-    count = "one or more values" if size is None else f"{size} values"
-
-    def check(value: Any) -> list:
-        values = list(value) if isinstance(value, list | tuple) else [value]
-        if len(values) != (size or max(1, len(values))):
-            raise ValueError(f"a list of {count}")
-        try:
-            return [kind(entry) for entry in values]
-        except ValueError as error:
-            raise ValueError(f"a list of {count}, each {error}") from None
-
-    return check
-
-
-def _number_or_list(kind: Kind) -> Kind:
-    """A value of the given kind, or a list of such values."""
-
-    def check(value: Any) -> Any:
-        try:
-            return (
-                _items(kind)(value) if isinstance(value, list | tuple) else kind(value)
-            )
-        except ValueError as error:
-            name = str(error).removeprefix("a list of one or more values, each ")
-            raise ValueError(f"{name}, or a list of such") from None
-
-    return check
-
-
-def _between(low: float, high: float, with_high: bool = False) -> Kind:
-    """A number above `low` and below `high`, or equal to it if so wanted."""
-    end = "]" if with_high else ")"
-
-    def check(value: Any) -> float:
-        try:
-            number = _number(low, high)(value)
-        except ValueError:
-            number = low
-        if number == low or (number == high and not with_high):
-            raise ValueError(f"a number in ({low}, {high}{end}")
-        return number
-
-    return check
-
-
-def _word(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a word")
-    return value
-
-
-def _choice(options: Iterable[str], what: str) -> Kind:
-    """One of the given words; another one is answered with the nearest of them."""
-
-    def check(value: Any) -> str:
-        if _word(value) not in options:
-            raise _UnknownWordError(what, value, options)
-        return value
-
-    return check
-
-
 def _task(value: Any) -> str:
     """A known task, or an environment by name, such as dmc:walker_run."""
-    if ":" in _word(value):  # `tasks.load` knows.
+    if ":" in kinds.word(value):  # `tasks.load` knows.
         return value
-    return _choice(tasks.names(), "task")(value)
+    return kinds.choice(tasks.names(), "task")(value)
 
 
 def _tasks(value: Any) -> list[str]:
     """Names of known tasks; `all` stands for those of the one agent of the paper."""
-    names = _items(_word)(value)
+    names = kinds.items(kinds.word)(value)
     if names == ["all"]:
         return list(tasks.ALL)
     for name in names:
@@ -196,203 +58,215 @@ def _tasks(value: Any) -> list[str]:
     return names
 
 
-def _repeats(value: Any) -> dict[str, int]:
-    """Action repeats by name of a task."""
-    if not isinstance(value, collections.abc.Mapping):
-        raise ValueError("a mapping from tasks to action repeats")
-    try:
-        return {
-            _task(name): _integer(1, 1000)(amount) for name, amount in value.items()
-        }
-    except ValueError as error:
-        raise ValueError(f"a mapping whose values are each {error}") from None
+_repeats = kinds.mapping(_task, kinds.integer(1, 1000), "tasks", "action repeats")
 
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """A setting: its default, what values it takes, what it means.
-
-    Attributes:
-      default: Value when neither the user nor the config gives one.
-      kind: Function that returns the plain form of a value or raises ValueError.
-      text: What it means, in a line.
-      alias: Its name in the first public release of PlaNet, where that differs.
-    """
-
-    default: Any
-    kind: Kind
-    text: str
-    alias: str | None = None
-
-
-_P = Parameter
+_P = kinds.Parameter
 PARAMETERS = {
     # Environments.
     "tasks": _P(["cheetah_run"], _tasks, "list of tasks, or all"),
-    "action_repeat": _P(None, _optional(_integer(1, 1000)), "null: each task's own"),
+    "action_repeat": _P(
+        None, kinds.optional(kinds.integer(1, 1000)), "null: each task's own"
+    ),
     "action_repeats": _P({}, _repeats, "action repeat by task, unless action_repeat"),
     "isolate_envs": _P(
         "process",
-        _choice(("none", "thread", "process"), "isolate_envs"),
+        kinds.choice(("none", "thread", "process"), "isolate_envs"),
         "where environments run: none, thread, process",
     ),
     "observations": _P(
         "image",
-        _choice(("image", "state"), "observations"),
+        kinds.choice(("image", "state"), "observations"),
         "what the agent sees: image, or state, the numbers behind it",
     ),
     # Data.
-    "batch_shape": _P([8, 50], _items(_integer(1), 2), "sequences x steps of a batch"),
-    "num_chunks": _P(1, _integer(1), "chunks cut from each loaded episode"),
-    "image_bits": _P(5, _integer(1, 8), "colour depth after quantisation"),
+    "batch_shape": _P(
+        [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps of a batch"
+    ),
+    "num_chunks": _P(1, kinds.integer(1), "chunks cut from each loaded episode"),
+    "image_bits": _P(5, kinds.integer(1, 8), "colour depth after quantisation"),
     "data_loader": _P(
         "scan",
-        _choice(("scan", "recent", "cache", "reload", "dummy"), "data loader"),
+        kinds.choice(("scan", "recent", "cache", "reload", "dummy"), "data loader"),
         "scan (or recent), cache, reload, dummy",
         "loader",
     ),
     "scan_episodes_every": _P(
-        10, _integer(1), "episodes yielded between scans of the folder", "loader_every"
+        10,
+        kinds.integer(1),
+        "episodes yielded between scans of the folder",
+        "loader_every",
     ),
-    "max_episodes": _P(2000, _integer(1), "how many of the newest episodes are used"),
+    "max_episodes": _P(
+        2000, kinds.integer(1), "how many of the newest episodes are used"
+    ),
     # Networks and model.
-    "network": _P("conv_ha", _choice(NETWORKS, "network"), "encoder and decoder"),
-    "dumbnet": _P(False, _boolean, "tiny networks for quick tests"),
-    "num_layers": _P(2, _integer(0), "hidden layers of the feed-forward heads"),
-    "num_units": _P(100, _integer(1), "units of each of them"),
+    "network": _P("conv_ha", kinds.choice(NETWORKS, "network"), "encoder and decoder"),
+    "dumbnet": _P(False, kinds.boolean, "tiny networks for quick tests"),
+    "num_layers": _P(2, kinds.integer(0), "hidden layers of the feed-forward heads"),
+    "num_units": _P(100, kinds.integer(1), "units of each of them"),
     "activation": _P(
-        "relu", _choice(ACTIVATIONS, "activation"), "and their activation"
+        "relu", kinds.choice(ACTIVATIONS, "activation"), "and their activation"
     ),
-    "model": _P("rssm", _choice(MODELS, "model"), "latent model: " + ", ".join(MODELS)),
+    "model": _P(
+        "rssm", kinds.choice(MODELS, "model"), "latent model: " + ", ".join(MODELS)
+    ),
     "model_size": _P(
         200,
-        _number_or_list(_integer(1)),
+        kinds.one_or_more(kinds.integer(1)),
         "size of the belief and of hidden layers; lists make a clockwork model",
     ),
     "state_size": _P(
         30,
-        _number_or_list(_integer(1)),
+        kinds.one_or_more(kinds.integer(1)),
         "size of the stochastic state; a list for a clockwork model",
     ),
     "cw_tau": _P(
         1,
-        _number_or_list(_integer(1)),
+        kinds.one_or_more(kinds.integer(1)),
         "steps between the ticks of each clockwork sub-cell, the first being 1",
     ),
     "cell_as_prior": _P(
-        0.0, _number(0), "strength of a slow sub-cell as prior of the next faster one"
+        0.0,
+        kinds.number(0),
+        "strength of a slow sub-cell as prior of the next faster one",
     ),
-    "ma_ppn": _P(0.25, _between(0, 1), "slow share of the sizes of rssm_ma"),
-    "ma_alpha": _P(0.25, _between(0, 1, True), "speed of the slow part of rssm_ma"),
+    "ma_ppn": _P(0.25, kinds.between(0, 1), "slow share of the sizes of rssm_ma"),
+    "ma_alpha": _P(
+        0.25, kinds.between(0, 1, True), "speed of the slow part of rssm_ma"
+    ),
     "tap_cell": _P(
         None,
-        _optional(_choice(MODELS, "model")),
+        kinds.optional(kinds.choice(MODELS, "model")),
         "model of the time-agnostic predictor; null: none",
     ),
-    "drnn_sample_to_encoder": _P(True, _boolean, "drnn: encoder sees last sample"),
-    "drnn_decoder_to_encoder": _P(False, _boolean, "drnn: encoder sees last decoder"),
-    "drnn_sample_to_sample": _P(True, _boolean, "drnn: sample sees last sample"),
-    "drnn_decoder_to_sample": _P(True, _boolean, "drnn: sample sees last decoder"),
-    "drnn_encoder_to_decoder": _P(False, _boolean, "drnn: decoder sees last encoder"),
-    "drnn_action_to_decoder": _P(False, _boolean, "drnn: decoder sees last action"),
-    "future_rnn": _P(False, _boolean, "the prior is computed from the new belief"),
-    "mean_only": _P(False, _boolean, "states are means rather than samples"),
-    "min_stddev": _P(0.1, _number(0), "least standard deviation of states"),
+    "drnn_sample_to_encoder": _P(True, kinds.boolean, "drnn: encoder sees last sample"),
+    "drnn_decoder_to_encoder": _P(
+        False, kinds.boolean, "drnn: encoder sees last decoder"
+    ),
+    "drnn_sample_to_sample": _P(True, kinds.boolean, "drnn: sample sees last sample"),
+    "drnn_decoder_to_sample": _P(True, kinds.boolean, "drnn: sample sees last decoder"),
+    "drnn_encoder_to_decoder": _P(
+        False, kinds.boolean, "drnn: decoder sees last encoder"
+    ),
+    "drnn_action_to_decoder": _P(
+        False, kinds.boolean, "drnn: decoder sees last action"
+    ),
+    "future_rnn": _P(False, kinds.boolean, "the prior is computed from the new belief"),
+    "mean_only": _P(False, kinds.boolean, "states are means rather than samples"),
+    "min_stddev": _P(0.1, kinds.number(0), "least standard deviation of states"),
     "gradient_heads": _P(
         ["image", "reward"],
-        _items(_word),
+        kinds.items(kinds.word),
         "heads that train the model; image stands for what is observed",
     ),
     # Losses.
     "image_loss_scale": _P(
-        1.0, _number(0), "scale of the loss of images, or of other observations"
+        1.0, kinds.number(0), "scale of the loss of images, or of other observations"
     ),
     "reward_scale": _P(
-        10.0, _number(0), "scale of the reward loss", "reward_loss_scale"
+        10.0, kinds.number(0), "scale of the reward loss", "reward_loss_scale"
     ),
-    "divergence_scale": _P(1.0, _number(0), "scale of KL(posterior, prior)"),
+    "divergence_scale": _P(1.0, kinds.number(0), "scale of KL(posterior, prior)"),
     "global_divergence_scale": _P(
-        0.1, _number(0), "scale of KL(posterior, N(0, I))", "global_div_scale"
+        0.1, kinds.number(0), "scale of KL(posterior, N(0, I))", "global_div_scale"
     ),
-    "free_nats": _P(2.0, _number(0), "divergence below this is free"),
+    "free_nats": _P(2.0, kinds.number(0), "divergence below this is free"),
     "overshooting": _P(
         None,
-        _optional(_integer(0)),
+        kinds.optional(kinds.integer(0)),
         "latent overshooting distance; null: steps - 1; 0 or 1: off",
         "overshooting_distance",
     ),
     "overshooting_reward_scale": _P(
-        100.0, _number(0), "scale of the overshooting reward loss"
+        100.0, kinds.number(0), "scale of the overshooting reward loss"
     ),
     # Optimizer.
-    "learning_rate": _P(1e-3, _positive, "learning rate of Adam", "main_learning_rate"),
-    "learning_rate_ramp": _P(
-        10_000, _integer(0), "steps over which the learning rate rises from 0"
+    "learning_rate": _P(
+        1e-3, kinds.positive, "learning rate of Adam", "main_learning_rate"
     ),
-    "adam_epsilon": _P(1e-4, _positive, "epsilon of Adam"),
+    "learning_rate_ramp": _P(
+        10_000, kinds.integer(0), "steps over which the learning rate rises from 0"
+    ),
+    "adam_epsilon": _P(1e-4, kinds.positive, "epsilon of Adam"),
     "gradient_clipping": _P(
-        1000.0, _positive, "largest global gradient norm", "main_gradient_clipping"
+        1000.0, kinds.positive, "largest global gradient norm", "main_gradient_clipping"
     ),
     # Schedule, in sequences.
-    "train_steps": _P(50_000, _integer(1), "sequences of a train phase"),
-    "test_steps": _P(100, _integer(1), "sequences of a test phase"),
-    "max_steps": _P(20_000_000, _integer(1), "sequences after which a run is done"),
+    "train_steps": _P(50_000, kinds.integer(1), "sequences of a train phase"),
+    "test_steps": _P(100, kinds.integer(1), "sequences of a test phase"),
+    "max_steps": _P(
+        20_000_000, kinds.integer(1), "sequences after which a run is done"
+    ),
     "checkpoint_every": _P(
         None,
-        _optional(_integer(1)),
+        kinds.optional(kinds.integer(1)),
         "sequences between checkpoints; null: after each test phase",
     ),
     # Collection of episodes.
     "num_seed_episodes": _P(
-        5, _integer(1), "random episodes at first, per task, to train and to test"
+        5, kinds.integer(1), "random episodes at first, per task, to train and to test"
     ),
-    "collect_every": _P(5000, _integer(1), "sequences between collections"),
-    "collect_batch_size": _P(1, _integer(1), "episodes of a collection, per task"),
-    "collect_test": _P(False, _boolean, "collect episodes to test as well"),
+    "collect_every": _P(5000, kinds.integer(1), "sequences between collections"),
+    "collect_batch_size": _P(1, kinds.integer(1), "episodes of a collection, per task"),
+    "collect_test": _P(False, kinds.boolean, "collect episodes to test as well"),
     # Planning and exploration.
     "collect_horizons": _P(
-        [12], _items(_integer(1)), "planning horizons to collect", "planner_horizon"
+        [12],
+        kinds.items(kinds.integer(1)),
+        "planning horizons to collect",
+        "planner_horizon",
     ),
     "summary_horizons": _P(
-        [12], _items(_integer(1)), "planning horizons to test", "planner_horizon"
+        [12],
+        kinds.items(kinds.integer(1)),
+        "planning horizons to test",
+        "planner_horizon",
     ),
     "cem_amount": _P(
-        1000, _integer(1), "candidates of each iteration", "planner_amount"
+        1000, kinds.integer(1), "candidates of each iteration", "planner_amount"
     ),
-    "cem_topk": _P(100, _integer(1), "of which these many are kept", "planner_topk"),
+    "cem_topk": _P(
+        100, kinds.integer(1), "of which these many are kept", "planner_topk"
+    ),
     "cem_iterations": _P(
-        10, _integer(0), "iterations; 0: the initial mean", "planner_iterations"
+        10, kinds.integer(0), "iterations; 0: the initial mean", "planner_iterations"
     ),
     "discrete_action": _P(
-        None, _optional(_boolean), "whether actions are one-hot; null: as the tasks'"
+        None,
+        kinds.optional(kinds.boolean),
+        "whether actions are one-hot; null: as the tasks'",
     ),
     "discrete_select": _P(
         "mode",
-        _choice(("best", "mode"), "discrete_select"),
+        kinds.choice(("best", "mode"), "discrete_select"),
         "which discrete action is taken: best (of the best sequence), mode (likeliest)",
     ),
-    "discount": _P(0.99, _number(0, 1), "discount of rewards while planning"),
-    "warm_start": _P(False, _boolean, "plan from the last plan, shifted by a step"),
+    "discount": _P(0.99, kinds.number(0, 1), "discount of rewards while planning"),
+    "warm_start": _P(
+        False, kinds.boolean, "plan from the last plan, shifted by a step"
+    ),
     "exploration_noises": _P(
         None,
-        _optional(_items(_number(0))),
+        kinds.optional(kinds.items(kinds.number(0))),
         "standard deviation of action noise, or share of random actions where they "
         "are discrete, one or one per collect horizon; null: 0.3, or 0.1 if discrete",
         "train_action_noise",
     ),
     "exploration_ramps": _P(
         [0],
-        _items(_integer(0)),
+        kinds.items(kinds.integer(0)),
         "steps over which the noise rises, likewise; 0: constant",
     ),
     # Output.
     "summarise_plan_returns": _P(
-        False, _boolean, "histograms of the imagined returns of candidates"
+        False, kinds.boolean, "histograms of the imagined returns of candidates"
     ),
-    "collect_latents": _P(False, _boolean, "save states of the model as npz"),
-    "seed": _P(None, _optional(_integer(0, 2**32 - 1)), "seeds everything"),
+    "collect_latents": _P(False, kinds.boolean, "save states of the model as npz"),
+    "seed": _P(None, kinds.optional(kinds.integer(0, 2**32 - 1)), "seeds everything"),
     "checkpoint_to_load": _P(
-        None, _optional(_word), "checkpoint whose weights a new run starts from"
+        None,
+        kinds.optional(kinds.word),
+        "checkpoint whose weights a new run starts from",
     ),
 }
 
@@ -471,15 +345,18 @@ def load(
       `network_module`.
 
     Raises:
-      ParameterError: An unknown name or a value that cannot be used.
+      kinds.ParameterError: An unknown name or a value that cannot be used.
     """
     if name not in CONFIGS:
-        raise _UnknownWordError("config", name, CONFIGS).at("")
+        raise kinds.UnknownWordError("config", name, CONFIGS).at("")
     place = f" in {source}" if source else ""
     try:
         values = {key: parameter.default for key, parameter in PARAMETERS.items()}
-        values |= CONFIGS[name]() | _canonical(params, place)
-        values = {key: _plain(key, value, place) for key, value in values.items()}
+        values |= CONFIGS[name]() | kinds.by_own_names(PARAMETERS, params, place)
+        values = {
+            key: kinds.plain(key, parameter, values[key], place)
+            for key, parameter in PARAMETERS.items()
+        }
         chosen = tasks.load(ml_collections.ConfigDict(values, convert_dict=False))
         _resolve(values, chosen)
         config = ml_collections.ConfigDict(values, convert_dict=False)
@@ -488,31 +365,11 @@ def load(
         config.cell_class = MODELS[config.model]
         config.tap_class = MODELS[config.tap_cell] if config.tap_cell else None
         config.network_module = NETWORKS[config.network]
-    except _UnknownWordError as error:
+    except kinds.UnknownWordError as error:
         raise error.at(place) from None
     except tasks.TaskError as error:
-        raise ParameterError(str(error)) from None
+        raise kinds.ParameterError(str(error)) from None
     return config.lock()
-
-
-def parse(text: str, source: str) -> dict[str, Any]:
-    """Mapping that a YAML 1.2 text holds; an empty text is an empty mapping.
-
-    Raises:
-      ParameterError: The text is not YAML, or not a mapping of plain values.
-    """
-    try:
-        values = yaml.YAML(typ="safe", pure=True).load(text)
-    except (yaml.error.YAMLError, ValueError, RecursionError) as error:
-        reason = getattr(error, "problem", None) or str(error) or "nested too deeply"
-        reason = " ".join(reason.split())
-        raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        message = f"{source} must be a mapping of parameters, not {_show(values)}"
-        raise ParameterError(message)
-    return values
 
 
 def save(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
@@ -521,7 +378,7 @@ def save(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
     writer = yaml.YAML(typ="safe", pure=True)
     writer.default_flow_style = None  # Lists in one line.
     writer.sort_base_mapping_type_on_output = False
-    with whole_files.writing(pathlib.Path(path)) as stream:
+    with atomic_files.writing(pathlib.Path(path)) as stream:
         writer.dump(values, stream)
 
 
@@ -529,14 +386,14 @@ def read(path: str | os.PathLike) -> ml_collections.ConfigDict:
     """Settings that `save` wrote into a run's folder, which becomes `config.logdir`.
 
     Raises:
-      ParameterError: The file is not one that `save` could have written.
+      kinds.ParameterError: The file is not one that `save` could have written.
     """
     path = pathlib.Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ParameterError(f"{path} is not a text file") from None
-    values = parse(text, str(path))
+        raise kinds.ParameterError(f"{path} is not a text file") from None
+    values = kinds.parse(text, str(path))
     name = values.pop("config_name", None)
     return load(name, values, path.parent, source=str(path))
 
@@ -546,34 +403,6 @@ def differences(
 ) -> list[str]:
     """Names of the parameters that differ between two configs."""
     return [key for key in PARAMETERS if lhs[key] != rhs[key]]
-
-
-def _canonical(params: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The given settings by their own names, for those given by their alias."""
-    names = {key: [key] for key in PARAMETERS}
-    for key, parameter in PARAMETERS.items():
-        if parameter.alias:
-            names.setdefault(parameter.alias, []).append(key)
-    values, given = {}, {}
-    for word, value in params.items():
-        if word not in names:
-            raise _UnknownWordError("parameter", word, names)
-        for key in names[word]:
-            if key in values:
-                raise ParameterError(
-                    f"{given[key]} and {word}{place} are names of one parameter"
-                )
-            values[key], given[key] = value, word
-    return values
-
-
-def _plain(key: str, value: Any, place: str) -> Any:
-    """The value of a parameter in its plain form."""
-    try:
-        return PARAMETERS[key].kind(value)
-    except ValueError as error:
-        message = f"{key}{place} must be {error}, not {_show(value)}"
-        raise ParameterError(message) from None
 
 
 def _resolve(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
@@ -587,31 +416,31 @@ def _resolve(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
     ):
         if values[key] > limit:
             message = f"{key} must be at most {limit} ({reason}), not {values[key]}"
-            raise ParameterError(message)
+            raise kinds.ParameterError(message)
     discrete = chosen[0].discrete
     if values["discrete_action"] not in (None, discrete):
         given, kind = (
             values["discrete_action"],
             "discrete" if discrete else "continuous",
         )
-        raise ParameterError(
-            f"discrete_action must be {_show(discrete).lower()}, or null, for the "
-            f"{kind} actions of {chosen[0].name}, not {_show(given).lower()}"
+        raise kinds.ParameterError(
+            f"discrete_action must be {kinds.show(discrete).lower()}, or null, for the "
+            f"{kind} actions of {chosen[0].name}, not {kinds.show(given).lower()}"
         )
     values["discrete_action"] = discrete
     if values["exploration_noises"] is None:
         values["exploration_noises"] = [0.1 if discrete else 0.3]
     if discrete and max(values["exploration_noises"]) > 1:
-        raise ParameterError(
+        raise kinds.ParameterError(
             "exploration_noises must be at most 1, the share of random actions, where "
-            f"actions are discrete, not {_show(values['exploration_noises'])}"
+            f"actions are discrete, not {kinds.show(values['exploration_noises'])}"
         )
     horizons = len(values["collect_horizons"])
     for key in ("exploration_noises", "exploration_ramps"):
         if len(values[key]) == 1:
             values[key] = values[key] * horizons
         if len(values[key]) != horizons:
-            raise ParameterError(
+            raise kinds.ParameterError(
                 f"{key} must be one value, or as many as the {horizons} of "
                 f"collect_horizons, not {len(values[key])}"
             )
@@ -629,31 +458,32 @@ def _check_model(values: dict[str, Any]) -> None:
         for value in (states, beliefs, periods)
     ]
     if len(set(shapes)) > 1:
-        raise ParameterError(
+        raise kinds.ParameterError(
             "state_size, model_size and cw_tau must be three numbers or three lists of "
-            f"equal length, not {_show(states)}, {_show(beliefs)} and {_show(periods)}"
+            f"equal length, not {kinds.show(states)}, {kinds.show(beliefs)} and "
+            f"{kinds.show(periods)}"
         )
     if isinstance(states, int):
         states, beliefs, periods = [states], [beliefs], [periods]
     if periods[0] != 1:
-        raise ParameterError(f"cw_tau must start with 1, not {periods[0]}")
+        raise kinds.ParameterError(f"cw_tau must start with 1, not {periods[0]}")
     alike = len(states) > 1 and len(set(states)) == len(set(beliefs)) == 1
     if values["cell_as_prior"] and not alike:
-        raise ParameterError(
+        raise kinds.ParameterError(
             "cell_as_prior must be 0 unless state_size and model_size are lists of two "
-            f"or more equal sizes, not {_show(values['state_size'])} and "
-            f"{_show(values['model_size'])}"
+            f"or more equal sizes, not {kinds.show(values['state_size'])} and "
+            f"{kinds.show(values['model_size'])}"
         )
     if "rssm_ma" in (values["model"], values["tap_cell"]):
         for size in (*states, *beliefs):
             if not 0 < int(values["ma_ppn"] * size) < size:
-                raise ParameterError(
+                raise kinds.ParameterError(
                     "ma_ppn must leave neither part of state_size and model_size "
                     f"empty, as {values['ma_ppn']} does for a size of {size}"
                 )
     predictors = TAP_CELLS[values["model"]]
     if values["tap_cell"] not in (None, *predictors):
-        raise ParameterError(
+        raise kinds.ParameterError(
             f"tap_cell must be {', '.join(predictors) or 'null'} for a model "
             f"{values['model']!r}, not {values['tap_cell']!r}"
         )
@@ -663,14 +493,8 @@ def _resolve_heads(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None
     """Names the head of what is observed; refuses heads that none of the tasks has."""
     diagnostics = {name for task in chosen for name in task.state_components}
     observed = values["observations"]
-    known = _choice([observed, "reward", *sorted(diagnostics)], "head")
+    known = kinds.choice([observed, "reward", *sorted(diagnostics)], "head")
     values["gradient_heads"] = [
         known(observed if head == "image" else head)
         for head in values["gradient_heads"]
     ]
-
-
-def _show(value: Any) -> str:
-    """Printable form of a value, short enough for a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

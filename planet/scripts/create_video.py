@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFont
 
-from planet.tools import cli, events, video
+from planet.tools import cli, events, parameters, video
 
 PROG = "planet.scripts.create_video"
 EPILOG = """\
@@ -86,7 +86,7 @@ def read_videos(
             if content.startswith(b"GIF8")
         ]
     if not found:
-        raise events.EventsError(cli.unknown("tag", pattern, sorted(known)))
+        raise events.EventsError(parameters.unknown("tag", pattern, sorted(known)))
     several_tags = len({tag for _, tag, _, _ in found}) > 1
     return [
         Video(

@@ -16,7 +16,7 @@ from typing import Any
 
 from planet.control import batch_env, opengl
 from planet.scripts import configs, random_returns, runs, tasks
-from planet.tools import cli, tables, video, whole_files
+from planet.tools import atomic_files, cli, parameters, tables, video
 
 PROG = "planet.scripts.evaluate"
 FPS = 15
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opengl.require_isolation(config.isolate_envs)
     except (
         EvaluationError,
-        configs.ParameterError,
+        parameters.ParameterError,
         video.VideoError,
         opengl.OpenGLError,
         OSError,
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "tasks": {name: random_returns.summary(x) for name, x in returns.items()},
     }
     print(report(results["tasks"]))
-    whole_files.write_json(output, results, indent=2)
+    atomic_files.write_json(output, results, indent=2)
     print(f"Written to {output}.")
     return 0
 
@@ -130,7 +130,7 @@ def _choose_tasks(config, names):
     known = {task.name: task for task in tasks.load(config)}
     for name in names or ():
         if name not in known:
-            raise EvaluationError(cli.unknown("task of the run", name, known))
+            raise EvaluationError(parameters.unknown("task of the run", name, known))
     return [task for name, task in known.items() if not names or name in names]
 
 

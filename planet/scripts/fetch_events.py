@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tqdm
 
-from planet.tools import cli, events, whole_files
+from planet.tools import atomic_files, cli, events, parameters
 
 SCALAR_SUFFIXES = (".csv", ".json")
 IMAGE_SUFFIXES = {b"GIF8": ".gif", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     count = sum(map(len, scalars.values()))
     if not (count or images):
         if known:
-            parser.error(cli.unknown("tag", args.tags[0], sorted(known)))
+            parser.error(parameters.unknown("tag", args.tags[0], sorted(known)))
         print(f"{PROG}: error: no events in {args.logdir}", file=sys.stderr)
         return 1
     if to_folder:
@@ -95,7 +95,7 @@ def write_json(path: pathlib.Path, scalars: Scalars) -> None:
         for name, value in event._asdict().items():
             value = value if math.isfinite(value) else None
             content[run][tag].setdefault(name, []).append(value)
-    whole_files.write_json(path, content)
+    atomic_files.write_json(path, content)
 
 
 def _flatten(scalars: Scalars) -> Iterator[tuple[str, str, events.Event]]:

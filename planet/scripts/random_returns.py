@@ -13,7 +13,7 @@ import tqdm
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
 from planet.scripts import tasks
-from planet.tools import cli, tables, whole_files
+from planet.tools import atomic_files, cli, tables
 
 
 def summary(returns: Sequence[float]) -> dict[str, float | list[float]]:
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     header = ("task", "episodes", "mean ± standard error", "stddev", "99th percentile")
     print(tables.markdown(header, map(_row, results, results.values())))
     if args.output:
-        whole_files.write_json(args.output, results, indent=2)
+        atomic_files.write_json(args.output, results, indent=2)
     return 0
 
 

@@ -37,7 +37,7 @@ from planet.control.wrappers import (
     observations,
     recording,
 )
-from planet.tools import cli, tables
+from planet.tools import cli, parameters, tables
 
 EPISODE_STEPS = 1000  # Before actions are repeated.
 IMAGE_SIZE = (64, 64)
@@ -302,7 +302,7 @@ def _find(config, name):
         return TASKS[name](config)
     package = name.partition(":")[0].partition(".")[0]
     if ":" not in name:
-        raise TaskError(cli.unknown("task", name, TASKS))
+        raise TaskError(parameters.unknown("task", name, TASKS))
     if package not in BY_NAME and not _is_importable(package):
         known = ", ".join(f"{prefix}:" for prefix in BY_NAME)
         raise TaskError(

@@ -17,7 +17,7 @@ import ml_collections
 
 from planet.control import opengl
 from planet.scripts import configs, tasks
-from planet.tools import cli
+from planet.tools import cli, parameters
 from planet.training import running
 
 PROG = "planet.scripts.train"
@@ -54,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _make_parser()
     args = parser.parse_args(argv)
     try:
-        params = configs.parse(args.params, "--params")
+        params = parameters.parse(args.params, "--params")
         config = configs.load(args.config, params, args.logdir, source="--params")
         _check_checkpoint(config.checkpoint_to_load)
         if any(task.renders for task in tasks.load(config)):
             opengl.require_isolation(config.isolate_envs)
-    except (configs.ParameterError, opengl.OpenGLError) as error:
+    except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
     # TensorFlow would call it an error that a machine has no GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_checkpoint(path: str | None) -> None:
     """Refuses a checkpoint to load that is not there."""
     if path and not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
-        raise configs.ParameterError(
+        raise parameters.ParameterError(
             f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
             f"folder of checkpoints, not {path!r}"
         )

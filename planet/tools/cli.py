@@ -4,13 +4,14 @@ The kinds are for `type=` of `add_argument`. Nothing is created here.
 """
 
 import argparse
-import difflib
 import math
 import os
 import pathlib
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NoReturn
+
+from planet.tools import parameters
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,13 +49,6 @@ class Parser(argparse.ArgumentParser):
                 continue
             if os.path.lexists(path):
                 self.error(f"{str(path)!r} exists; --overwrite replaces it")
-
-
-def unknown(what: str, word: str, known: Iterable[str]) -> str:
-    """An error message that names the known word nearest to an unknown one."""
-    nearest = difflib.get_close_matches(word, list(known), 1, cutoff=0)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "; there is none"
-    return f"unknown {what} {word!r}{hint}"
 
 
 def existing_folder(text: str) -> pathlib.Path:
@@ -105,18 +99,18 @@ def number(
     kind: type[int] | type[float], low: float, high: float = math.inf
 ) -> Callable[[str], int | float]:
     """Kind of a finite number from `low` to `high`."""
-    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+    check = parameters.number(low, high, whole=kind is int)
 
     def convert(text: str) -> int | float:
         try:
             value = kind(text)
         except ValueError:
-            value = math.nan
-        if not (low <= value <= high and math.isfinite(value)):
-            name = "a whole number" if kind is int else "a number"
-            message = f"must be {name} {limits}, not {text!r}"
-            raise argparse.ArgumentTypeError(message)
-        return value
+            value = None
+        try:
+            return check(value)
+        except ValueError as error:
+            message = f"must be {error}, not {text!r}"
+            raise argparse.ArgumentTypeError(message) from None
 
     return convert
 

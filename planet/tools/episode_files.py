@@ -14,7 +14,7 @@ import uuid
 
 import numpy as np
 
-from planet.tools import whole_files
+from planet.tools import atomic_files
 
 REQUIRED = ("action", "reward")
 
@@ -50,7 +50,7 @@ def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.timezone.utc)
     path = folder / f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.npz"
-    with whole_files.writing(path, "wb") as file:
+    with atomic_files.writing(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **episode)
     return path
 

@@ -23,7 +23,7 @@ from tensorboard import data_compat
 from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
 
-from planet.tools import cli
+from planet.tools import parameters
 
 PHASES = ("train", "test")
 
@@ -195,7 +195,7 @@ def select_runs(runs: Iterable[Run], patterns: Sequence[str]) -> list[Run]:
     for pattern in patterns:
         if not any(matches(own, [pattern]) for own in names.values()):
             known = sorted({name for own in names.values() for name in own})
-            raise EventsError(cli.unknown("run", pattern, known))
+            raise EventsError(parameters.unknown("run", pattern, known))
     return [run for run, own in names.items() if matches(own, patterns)]
 
 

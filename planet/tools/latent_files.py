@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from planet.tools import whole_files
+from planet.tools import atomic_files
 
 STATES = ("sample", "belief")
 OTHERS = ("sequence", "phase")
@@ -43,7 +43,7 @@ def write(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"latents_{first}_{last}.npz"
-    with whole_files.writing(path, "wb") as file:
+    with atomic_files.writing(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import checkout  # noqa: F401
 import tqdm
 
-from planet.tools import cli, events, whole_files
+from planet.tools import atomic_files, cli, events
 
 EPILOG = """\
 The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
@@ -67,7 +67,7 @@ def main(
         run.name if runs_of[run.label] > 1 else run.label: content
         for run, content in compiled.items()
     }
-    whole_files.write_json(args.output, result)
+    atomic_files.write_json(args.output, result)
     for key, content in result.items():
         print(f"{key}: {len(next(iter(content.values())))} epochs")
     return 0

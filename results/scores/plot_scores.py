@@ -16,7 +16,7 @@ import checkout  # noqa: F401
 import numpy as np
 from matplotlib import figure, lines, ticker
 
-from planet.tools import cli
+from planet.tools import cli, parameters
 
 METRICS = {
     "test_score": "test score",
@@ -92,7 +92,7 @@ def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
         raise ValueError(message)
     task = task or next(iter(means))
     if task not in means:
-        raise ValueError(cli.unknown("task", task, means))
+        raise ValueError(parameters.unknown("task", task, means))
     return task, means[task]
 
 
@@ -120,7 +120,7 @@ def select(
         prefix = [name.startswith(label.removesuffix("*")) for name, _ in runs]
         chosen = exact if any(exact) else prefix
         if not any(chosen):
-            raise ValueError(cli.unknown("label", label, names))
+            raise ValueError(parameters.unknown("label", label, names))
         curves[label] = [run for _, run in itertools.compress(runs, chosen)]
     return curves
 
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = {metric for runs in curves.values() for run in runs for metric in run}
         for metric in args.metrics:
             if metric not in known:
-                raise ValueError(cli.unknown("metric", metric, sorted(known)))
+                raise ValueError(parameters.unknown("metric", metric, sorted(known)))
     except ValueError as error:
         parser.error(str(error))
     curves = {

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from ruamel import yaml
 
 from planet.scripts import configs, tasks
+from planet.tools import parameters
 
 # The published experiments, by what their authors gave: name, config, parameters, and
 # the settings that result.
@@ -46,13 +47,13 @@ PUBLISHED = {
 @pytest.mark.parametrize("experiment", PUBLISHED)
 def test_published_experiments(experiment):
     name, text, expected = PUBLISHED[experiment]
-    config = configs.load(name, configs.parse(text, "--params"))
+    config = configs.load(name, parameters.parse(text, "--params"))
     assert {key: config[key] for key in expected} == expected
 
 
 def test_camera_ready_by_name_and_by_parameters_is_the_same():
     _, text, _ = PUBLISHED["camera-ready parameters"]
-    by_parameters = configs.load("default", configs.parse(text, "--params"))
+    by_parameters = configs.load("default", parameters.parse(text, "--params"))
     assert configs.differences(configs.load("newhp", {}), by_parameters) == []
 
 
@@ -138,7 +139,7 @@ def test_aliases(key, alias):
     by_alias = configs.load("default", {alias: value})
     assert by_alias[key] == configs.load("default", {key: value})[key]
     assert by_alias[key] != configs.load("default", {})[key]
-    with pytest.raises(configs.ParameterError, match="are names of one parameter"):
+    with pytest.raises(parameters.ParameterError, match="are names of one parameter"):
         configs.load("default", {key: value, alias: value})
 
 
@@ -311,7 +312,7 @@ def test_settings_cannot_be_added():
     ],
 )
 def test_messages(params, message):
-    with pytest.raises(configs.ParameterError) as error:
+    with pytest.raises(parameters.ParameterError) as error:
         configs.load("default", params, source="--params")
     assert str(error.value) == message
 
@@ -355,14 +356,14 @@ def test_messages(params, message):
     ],
 )
 def test_refused(params):
-    with pytest.raises(configs.ParameterError) as error:
+    with pytest.raises(parameters.ParameterError) as error:
         configs.load("default", params)
     assert len(str(error.value).splitlines()) == 1
     assert len(str(error.value)) < 200
 
 
 def test_unknown_config():
-    with pytest.raises(configs.ParameterError) as error:
+    with pytest.raises(parameters.ParameterError) as error:
         configs.load("newph", {}, source="--params")
     assert str(error.value) == "unknown config 'newph'; did you mean 'newhp'?"
 
@@ -389,24 +390,24 @@ def test_diagnostics_of_the_tasks_are_heads():
     ],
 )
 def test_refused_texts(text):
-    with pytest.raises(configs.ParameterError, match=r"^--params ") as error:
-        configs.parse(text, "--params")
+    with pytest.raises(parameters.ParameterError, match=r"^--params ") as error:
+        parameters.parse(text, "--params")
     assert len(str(error.value).splitlines()) == 1
 
 
 @given(st.text() | st.text(alphabet="{}[]:,-?!&*|>'\"%@#\n ab1", max_size=30))
 def test_any_text_gives_a_mapping_or_a_line(text):
     try:
-        result = configs.parse(text, "--params")
-    except configs.ParameterError as error:
+        result = parameters.parse(text, "--params")
+    except parameters.ParameterError as error:
         result = error
     assert isinstance(result, dict) or len(str(result).splitlines()) == 1
 
 
 def test_texts_are_yaml_1_2():
-    values = configs.parse("{a: 1e-3, b: no, c: 0o10, d: True, e: null}", "--params")
+    values = parameters.parse("{a: 1e-3, b: no, c: 0o10, d: True, e: null}", "--params")
     assert values == {"a": 1e-3, "b": "no", "c": 8, "d": True, "e": None}
-    assert configs.parse("", "--params") == {}
+    assert parameters.parse("", "--params") == {}
 
 
 @pytest.mark.parametrize("name", configs.CONFIGS)
@@ -445,7 +446,7 @@ def test_saved_file_is_plain_and_complete(tmp_path):
 def test_damaged_file(text, message, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(configs.ParameterError, match=message):
+    with pytest.raises(parameters.ParameterError, match=message):
         configs.read(path)
 
 
@@ -469,9 +470,13 @@ def test_actions_are_discrete_if_those_of_the_task_are():
             )
             assert config.discrete_action is discrete
             assert config.exploration_noises == [noise]
-        with pytest.raises(configs.ParameterError, match=f"the .* actions of {name}"):
+        with pytest.raises(
+            parameters.ParameterError, match=f"the .* actions of {name}"
+        ):
             configs.load("default", {"tasks": [name], "discrete_action": not discrete})
-    with pytest.raises(configs.ParameterError, match="at most 1, the share of random"):
+    with pytest.raises(
+        parameters.ParameterError, match="at most 1, the share of random"
+    ):
         configs.load(
             "default", {"tasks": ["cartpole_balance_da"], "exploration_noises": [2]}
         )
@@ -483,5 +488,5 @@ def test_head_of_the_image_stands_for_what_is_observed():
     assert configs.load("default", params).gradient_heads == heads
     config = configs.load("default", {"observations": "state"})
     assert config.gradient_heads == ["state", "reward"]
-    with pytest.raises(configs.ParameterError, match="unknown head 'velocity'"):
+    with pytest.raises(parameters.ParameterError, match="unknown head 'velocity'"):
         configs.load("default", {**params, "observations": "state"})

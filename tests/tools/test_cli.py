@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from planet.tools import cli
+from planet.tools import cli, parameters
 
 
 @pytest.fixture
@@ -91,5 +91,5 @@ def test_flags_are_not_guessed(parser):
 def test_unknown_words_are_told_the_nearest():
     known = ["test_score", "image_loss"]
     message = "unknown metric 'score'; did you mean 'test_score'?"
-    assert cli.unknown("metric", "score", known) == message
-    assert cli.unknown("run", "a", []) == "unknown run 'a'; there is none"
+    assert parameters.unknown("metric", "score", known) == message
+    assert parameters.unknown("run", "a", []) == "unknown run 'a'; there is none"

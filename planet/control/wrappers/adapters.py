@@ -4,7 +4,6 @@ An environment that shall not render is made with `size` None.
 """
 
 import contextlib
-import difflib
 import importlib
 import logging
 import os
@@ -15,6 +14,7 @@ import gymnasium
 
 from planet.control import opengl
 from planet.control.wrappers.errors import UnusableEnvError
+from planet.tools import parameters
 
 Size = tuple[int, int]
 
@@ -167,9 +167,7 @@ def constructed(path: str) -> gymnasium.Env:
 def _require_known(what: str, word: str, known: Iterable[str]) -> None:
     """Refuses a word that is not one of the known ones."""
     if word not in known:
-        nearest = difflib.get_close_matches(word, known, 3, cutoff=0)
-        names = " or ".join(map(repr, nearest))
-        raise UnusableEnvError(f"unknown {what} {word!r}; did you mean {names}?")
+        raise UnusableEnvError(parameters.unknown(what, word, known))
 
 
 def _render_modes(entry_point) -> Iterable[str]:

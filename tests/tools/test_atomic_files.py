@@ -3,13 +3,13 @@ import math
 
 import pytest
 
-from planet.tools import whole_files
+from planet.tools import atomic_files
 
 
 def test_file_appears_when_it_is_complete(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with whole_files.writing(path) as file:
+    with atomic_files.writing(path) as file:
         file.write("ä new one")
         file.flush()
         assert path.read_text() == "old"
@@ -22,7 +22,7 @@ def test_failed_writing_changes_nothing(tmp_path):
     path.write_bytes(b"old")
 
     def write():
-        with whole_files.writing(path, "wb") as file:
+        with atomic_files.writing(path, "wb") as file:
             file.write(b"half of")
             raise KeyboardInterrupt
 
@@ -35,10 +35,10 @@ def test_failed_writing_changes_nothing(tmp_path):
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json(tmp_path, indent):
     values = {"returns": [1.5, 2], "task": "ä"}
-    whole_files.write_json(tmp_path / "a.json", values, indent)
+    atomic_files.write_json(tmp_path / "a.json", values, indent)
     text = (tmp_path / "a.json").read_text()
     assert json.loads(text) == values
     assert len(text.splitlines()) == (7 if indent else 1)
     with pytest.raises(ValueError, match="nan"):
-        whole_files.write_json(tmp_path / "b.json", [math.nan])
+        atomic_files.write_json(tmp_path / "b.json", [math.nan])
     assert not (tmp_path / "b.json").exists()

@@ -1,0 +1,266 @@
+"""Settings that people write: kinds of values, YAML, and what is said of mistakes.
+
+A kind is a function that returns the plain form of a value, or raises a ValueError
+whose text completes the sentence "cem_amount must be …".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ruamel import yaml
+
+Kind = Callable[[Any], Any]
+
+
+class ParameterError(ValueError):
+    """A setting that cannot be used; the message is one line for the user."""
+
+
+class UnknownWordError(Exception):
+    """A word that is not one of the known ones.
+
+    It is no ValueError, so that kinds made of other kinds let it pass.
+    """
+
+    def __init__(self, what: str, word: Any, known: Iterable[str]):
+        super().__init__(what, word)
+        self._parts = what, word, known
+
+    def at(self, place: str) -> ParameterError:
+        """The same for the user, with the place where the word was given."""
+        return ParameterError(unknown(*self._parts, place))
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A setting: its default, what values it takes, what it means.
+
+    Attributes:
+      default: Value when neither the user nor the config gives one.
+      kind: Function that returns the plain form of a value or raises ValueError.
+      text: What it means, in a line.
+      alias: Its name in the first public release of PlaNet, where that differs.
+    """
+
+    default: Any
+    kind: Kind
+    text: str
+    alias: str | None = None
+
+
+def unknown(what: str, word: Any, known: Iterable[str], place: str = "") -> str:
+    """An error message that names the known word nearest to an unknown one.
+
+    Args:
+      what: What kind of word it is.
+      word: The unknown one.
+      known: Those that could have been meant.
+      place: Where the word was given, such as " in --params".
+    """
+    nearest = difflib.get_close_matches(str(word).lower(), list(known), 1, cutoff=0)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "there is none"
+    return f"unknown {what} {show(word)}{place}; {hint}"
+
+
+def show(value: Any) -> str:
+    """Printable form of a value, short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def boolean(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def word(value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise ValueError("a word")
+    return value
+
+
+def number(low: float, high: float = math.inf, whole: bool = False) -> Kind:
+    """A finite number in [low, high]; an integral float counts as a whole number."""
+    name = "a whole number" if whole else "a number"
+    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+
+    def check(value: Any) -> int | float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # The upper bound also keeps infinities and more than 64 bits out.
+        valid = is_number and low <= value <= min(high, 1e18)
+        if not valid or (whole and value % 1):
+            raise ValueError(f"{name} {limits}")
+        return int(value) if whole else float(value)
+
+    return check
+
+
+def integer(low: int, high: float = math.inf) -> Kind:
+    """A whole number in [low, high]."""
+    return number(low, high, whole=True)
+
+
+def positive(value: Any) -> float:
+    """A finite number above 0."""
+    try:
+        result = number(0)(value)
+    except ValueError:
+        result = 0.0
+    if not result:
+        raise ValueError("a number above 0")
+    return result
+
+
+def between(low: float, high: float, with_high: bool = False) -> Kind:
+    """A number above `low` and below `high`, or equal to it if so wanted."""
+    end = "]" if with_high else ")"
+
+    def check(value: Any) -> float:
+        try:
+            result = number(low, high)(value)
+        except ValueError:
+            result = low
+        if result == low or (result == high and not with_high):
+            raise ValueError(f"a number in ({low}, {high}{end}")
+        return result
+
+    return check
+
+
+def optional(kind: Kind) -> Kind:
+    """The given kind or null."""
+
+    def check(value: Any) -> Any:
+        try:
+            return None if value is None else kind(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or null") from None
+
+    return check
+
+
+def items(kind: Kind, size: int | None = None) -> Kind:
+    """A list of the given kind; a single value counts as a list of one."""
+    count = "one or more values" if size is None else f"{size} values"
+
+    def check(value: Any) -> list:
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if len(values) != (size or max(1, len(values))):
+            raise ValueError(f"a list of {count}")
+        try:
+            return [kind(entry) for entry in values]
+        except ValueError as error:
+            raise ValueError(f"a list of {count}, each {error}") from None
+
+    return check
+
+
+def one_or_more(kind: Kind) -> Kind:
+    """A value of the given kind, or a list of such values, which stays a list."""
+
+    def check(value: Any) -> Any:
+        several = isinstance(value, list | tuple) and len(value)
+        try:
+            return [kind(entry) for entry in value] if several else kind(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or a list of such") from None
+
+    return check
+
+
+def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
+    """A mapping from keys to values of the given kinds, which have these names."""
+
+    def check(value: Any) -> dict:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"a mapping from {keys} to {values}")
+        try:
+            return {key_kind(key): value_kind(entry) for key, entry in value.items()}
+        except ValueError as error:
+            raise ValueError(f"a mapping whose values are each {error}") from None
+
+    return check
+
+
+def choice(options: Iterable[str], what: str) -> Kind:
+    """One of the given words; another one is answered with the nearest of them."""
+
+    def check(value: Any) -> str:
+        if word(value) not in options:
+            raise UnknownWordError(what, value, options)
+        return value
+
+    return check
+
+
+def parse(text: str, source: str) -> dict[str, Any]:
+    """Mapping that a YAML 1.2 text holds; an empty text is an empty mapping.
+
+    Raises:
+      ParameterError: The text is not YAML, or not a mapping of plain values.
+    """
+    try:
+        values = yaml.YAML(typ="safe", pure=True).load(text)
+    except (yaml.error.YAMLError, ValueError, RecursionError) as error:
+        reason = getattr(error, "problem", None) or str(error) or "nested too deeply"
+        reason = " ".join(reason.split())
+        raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        message = f"{source} must be a mapping of parameters, not {show(values)}"
+        raise ParameterError(message)
+    return values
+
+
+def by_own_names(
+    table: Mapping[str, Parameter], given: Mapping[str, Any], place: str = ""
+) -> dict[str, Any]:
+    """Settings by their own names, from some that may be given by their aliases.
+
+    Args:
+      table: All parameters.
+      given: What the user sets.
+      place: Where that was given, for messages.
+
+    Raises:
+      UnknownWordError: There is no such parameter.
+      ParameterError: Two words are names of one parameter.
+    """
+    names = {key: [key] for key in table}
+    for key, parameter in table.items():
+        if parameter.alias:
+            names.setdefault(parameter.alias, []).append(key)
+    values, words = {}, {}
+    for name, value in given.items():
+        if name not in names:
+            raise UnknownWordError("parameter", name, names)
+        for key in names[name]:
+            if key in values:
+                raise ParameterError(
+                    f"{words[key]} and {name}{place} are names of one parameter"
+                )
+            values[key], words[key] = value, name
+    return values
+
+
+def plain(key: str, parameter: Parameter, value: Any, place: str = "") -> Any:
+    """The value of a parameter in its plain form.
+
+    Raises:
+      UnknownWordError: It is not one of the words that the parameter takes.
+      ParameterError: It is not of the parameter's kind.
+    """
+    try:
+        return parameter.kind(value)
+    except ValueError as error:
+        message = f"{key}{place} must be {error}, not {show(value)}"
+        raise ParameterError(message) from None
