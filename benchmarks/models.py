@@ -73,13 +73,13 @@ def main() -> None:
 
 def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
     """Records random episodes; returns the shapes of their entries."""
-    from planet.training import utility
+    from planet.training import data
 
     (task,) = tasks.load(config)
     with batch_env.BatchEnv([batch_env.make(task.env_ctor)]) as envs:
-        for seed, phase in enumerate(utility.PHASES):
+        for seed, phase in enumerate(data.PHASES):
             random_episodes(envs, config.num_seed_episodes, folder / phase, seed)
-        return utility.make_data_spec(envs)
+        return data.make_data_spec(envs)
 
 
 def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> str:
@@ -87,25 +87,25 @@ def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> 
     import tensorflow as tf
 
     from benchmarks import speed
-    from planet.training import define_model, utility
+    from planet.training import data, define_model
 
     model = define_model.define_model(config, spec)
     batches = {
-        phase: iter(utility.make_dataset(config, spec, pathlib.Path(folder, phase), 0))
-        for phase in utility.PHASES
+        phase: iter(data.make_dataset(config, spec, pathlib.Path(folder, phase), 0))
+        for phase in data.PHASES
     }
     held_out = [next(batches["test"]) for _ in range(HELD_OUT)]
     evaluate, update = tf.function(model.losses), tf.function(model.update)
 
     def loss():
         seed = tf.constant([0, 0])
-        return np.mean([float(evaluate(data, seed)["total"]) for data in held_out])
+        return np.mean([float(evaluate(batch, seed)["total"]) for batch in held_out])
 
     before, seconds, rate = loss(), [], tf.constant(config.learning_rate)
     for step in tqdm.trange(updates, desc=config.model, leave=False, disable=None):
-        data = next(batches["train"])
+        batch = next(batches["train"])
         start = time.perf_counter()
-        losses, _ = update(data, rate, tf.constant([1, step]))
+        losses, _ = update(batch, rate, tf.constant([1, step]))
         float(losses["total"])
         seconds.append(time.perf_counter() - start)
     decision = speed.measure(speed.decide(config, model, spec), speed.REPEATS)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from planet.scripts import configs
-from planet.training import define_model, utility
+from planet.training import define_model, simulations
 
 DATA_SPEC = {  # Of cheetah_run.
     "image": (64, 64, 3),
@@ -106,7 +106,7 @@ def decision(config_name: str) -> tuple[Callable, float]:
 def decide(config, model: define_model.Model, spec: Mapping) -> Callable:
     """What makes one decision, for one environment, of an agent with that model."""
     (horizon,) = config.collect_horizons
-    agent = utility.make_agent(config, model, horizon, 1, *spec["action"])
+    agent = simulations.make_agent(config, model, horizon, 1, *spec["action"])
     image = np.random.default_rng(0).integers(0, 256, (1, *spec["image"]), np.uint8)
     return lambda number: agent.act({"image": image}, 0.3, [0, number])
 

@@ -34,7 +34,7 @@ def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator
       logdir: Folder of the run. If it has settings already, they are kept.
       config: Settings of a new run.
     """
-    from planet.training import utility
+    from planet.training import trainer
 
     path = logdir / "config.yaml"
     if path.exists():
@@ -46,7 +46,7 @@ def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator
     else:
         configs.save(config, path)
         config = configs.read(path)
-    yield from utility.train(config, tasks.load(config), logdir)
+    yield from trainer.train(config, tasks.load(config), logdir)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

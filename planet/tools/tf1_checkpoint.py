@@ -41,14 +41,18 @@ def load(model, path: str | os.PathLike) -> None:
 
     Args:
       model: the model to change, built from the checkpoint's parameters.
-      path: prefix of the checkpoint, without `.index`.
+      path: prefix of the checkpoint, without `.index`, or a folder of which the newest
+        checkpoint is taken.
 
     Raises:
       CheckpointError: when the file can't be read, or when variables are missing,
         left over or of another shape; the message lists them, the model is unchanged.
     """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        path = tf.train.latest_checkpoint(path) or path
     try:
-        reader = tf.train.load_checkpoint(os.fspath(path))
+        reader = tf.train.load_checkpoint(path)
     except (ValueError, tf.errors.OpError) as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
     found = {

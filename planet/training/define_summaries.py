@@ -6,7 +6,6 @@ import collections
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +13,10 @@ import tqdm
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer import event_file_writer
 
-from planet.control import simulate
 from planet.tools import mask as mask_lib
 from planet.tools import noise, preprocess, summaries, unroll
 from planet.training import define_model
+from planet.training.simulations import Simulation
 
 PRINTED = {
     "score": "score",
@@ -30,28 +29,6 @@ SEQUENCES = 3  # In pictures.
 CONTEXT = 5  # Steps that an open-loop prediction sees before it goes on without.
 STRIP = 17  # Frames in a strip; more would be too small on a screen.
 VIDEO = 250  # Frames in the video of an episode.
-
-
-class Simulation(NamedTuple):
-    """An episode of the agent.
-
-    Attributes:
-      task: name of its task.
-      horizon: steps that the agent planned.
-      episode: arrays [T, ...], see `simulate.simulate`.
-      plan_returns: what the candidates of the first and of the last iteration of each
-        decision's search promised, [T - 1, 2, amount]; None where that is not wanted.
-    """
-
-    task: str
-    horizon: int
-    episode: simulate.Episode
-    plan_returns: np.ndarray | None = None
-
-    @property
-    def score(self) -> float:
-        """The return."""
-        return float(self.episode["reward"].sum())
 
 
 class Report:

@@ -12,8 +12,8 @@ import tqdm
 
 from planet.control import simulate
 from planet.control.batch_env import BatchEnv, make
-from planet.tools import noise
-from planet.training import define_model, films, utility
+from planet.tools import noise, tf1_checkpoint
+from planet.training import data, define_model, films, simulations
 
 # Each decision counts as a part of its episode.
 PROGRESS = "{desc}{n:.1f} of {total} episodes |{bar}| {remaining} left"
@@ -67,7 +67,9 @@ def evaluate(
                     model = _load(config, envs, checkpoint)
                     # An agent compiles its graph, so each kind is made once.
                     make_agent = functools.cache(
-                        functools.partial(utility.make_agent, config, model, horizon)
+                        functools.partial(
+                            simulations.make_agent, config, model, horizon
+                        )
                     )
                     filmer = films.Filmer(model, config.image_bits)
                 for episode in _episodes(
@@ -101,6 +103,6 @@ def _episodes(
 
 def _load(config, envs, checkpoint) -> define_model.Model:
     """The model for environments, with the weights of a checkpoint."""
-    model = define_model.define_model(config, utility.make_data_spec(envs))
-    utility.load_weights(model, checkpoint)
+    model = define_model.define_model(config, data.make_data_spec(envs))
+    tf1_checkpoint.load(model, checkpoint)
     return model

@@ -1,18 +1,24 @@
-"""The training loop: phases, schedules and checkpoints."""
+"""Trains an agent: its parts put together, then phases, schedules and checkpoints."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import keras
 import ml_collections
+import numpy as np
 import tensorflow as tf
 import tqdm
 
-from planet.tools import noise, schedule
-from planet.training import define_model, define_summaries, latents
-from planet.training.define_summaries import Simulation
+from planet.tools import episode_files, noise, schedule, tf1_checkpoint
+from planet.training import data as data_lib
+from planet.training import define_model, define_summaries, latents, simulations
+from planet.training.simulations import Simulation
 
 LINES_PER_PHASE = 10
 CHECKPOINTS_TO_KEEP = 5
@@ -20,6 +26,57 @@ PROGRESS = (
     "{desc}: {percentage:.0f}% |{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, "
     "{remaining} left{postfix}"
 )
+
+
+def train(
+    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
+) -> Iterator[float]:
+    """Trains an agent; goes on where an interrupted run in the same folder ended.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      tasks: what `planet.scripts.tasks.load` returns.
+      logdir: folder of the run.
+
+    Yields:
+      The score of each test phase: the mean return of its episodes.
+    """
+    logdir = pathlib.Path(logdir)
+    folders = {phase: logdir / f"{phase}_episodes" for phase in data_lib.PHASES}
+    start = first_seed(config.seed, logdir)
+    keras.utils.set_random_seed(start)
+    seeds = noise.Seeds(start)
+    with contextlib.ExitStack() as stack:
+        envs = {
+            task.name: stack.enter_context(
+                simulations.make_batch(task, config, config.collect_batch_size)
+            )
+            for task in tasks
+        }
+        simulations.collect_seed_episodes(config, tasks, envs, folders, start)
+        data_spec = data_lib.make_data_spec(envs[tasks[0].name])
+        model = define_model.define_model(config, data_spec)
+        print(model.table(), flush=True)
+        _note_model(model, logdir / "config.yaml")
+        trainer = Trainer(logdir, config, model, seeds)
+        if trainer.restore():
+            print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
+        elif config.checkpoint_to_load:
+            tf1_checkpoint.load(model, config.checkpoint_to_load)
+            print(f"Start from {config.checkpoint_to_load}.", flush=True)
+        datasets = {
+            phase: data_lib.make_dataset(
+                config, data_spec, folder, start + trainer.step
+            )
+            for phase, folder in folders.items()
+        }
+        episodes = simulations.Simulations(config, envs, model, seeds, folders)
+        yield from trainer.run(
+            datasets,
+            episodes.collect,
+            episodes.test,
+            lambda phase: len(episode_files.scan(folders[phase])),
+        )
 
 
 class Trainer:
@@ -205,3 +262,23 @@ class Trainer:
         """Where the run is, and how good its last test was."""
         step = f"step {self.step}/{self._config.max_steps}"
         return step if math.isnan(self._score) else f"{step}, score {self._score:.1f}"
+
+
+def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
+    """A seed for the run in that folder: of its own, but the same each time.
+
+    Args:
+      seed: what the user asked for; None for an arbitrary one.
+      logdir: folder of the run, whose name tells the runs of an experiment apart.
+    """
+    run = zlib.crc32(logdir.name.encode())
+    entropy = None if seed is None else [seed, run]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def _note_model(model: define_model.Model, path: pathlib.Path) -> None:
+    """Adds to the settings of a run which model was built from them, as a comment."""
+    note = "".join(f"# {line}\n" for line in model.table().splitlines())
+    if path.exists() and note not in path.read_text(encoding="utf-8"):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(note)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from planet.scripts import configs
 from planet.tools import events, preprocess, video
-from planet.training import define_model, define_summaries
+from planet.training import define_model, define_summaries, simulations
 
 COLOUR = {"image": (64, 64, 3), "action": (2,), "reward": (), "position": (3,)}
 GREY = {"image": (64, 64, 1), "action": (2,), "reward": ()}
@@ -163,7 +163,7 @@ def make_simulation(task="cup", decisions=4, **changes):
         "action": np.eye(3, dtype=np.float32)[np.arange(decisions + 1) % 3],
         "reward": np.arange(decisions + 1, dtype=np.float32),
     }
-    return define_summaries.Simulation(task, 12, episode, **changes)
+    return simulations.Simulation(task, 12, episode, **changes)
 
 
 def test_summaries_of_simulations(tmp_path):

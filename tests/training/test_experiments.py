@@ -10,7 +10,7 @@ import pytest
 from planet.control import batch_env
 from planet.scripts import configs, tasks
 from planet.tools import episode_files, noise
-from planet.training import define_model, trainer, utility
+from planet.training import data, define_model, trainer
 
 CLOCKWORK = {"model_size": [8, 6], "state_size": [4, 3], "cw_tau": [1, 3]}
 EQUAL = {"model_size": [8, 8, 8], "state_size": [4, 4, 4], "cw_tau": [1, 2, 4]}
@@ -89,13 +89,13 @@ def run(params, tmp_path):
     small = {"tasks": ["cartpole_balance"], "dumbnet": True, "max_steps": 20}
     config = configs.load("debug", {**small, **params})
     chosen = tasks.load(config)
-    (score,) = utility.train(config, chosen, tmp_path)
+    (score,) = trainer.train(config, chosen, tmp_path)
     assert np.isfinite(score)
     collected = episode_files.scan(tmp_path / "train_episodes")
     expected = config.num_seed_episodes + (config.collect_every <= 10)
     assert len(collected) == len(chosen) * expected
     with batch_env.BatchEnv([batch_env.make(chosen[0].env_ctor)]) as envs:
-        model = define_model.define_model(config, utility.make_data_spec(envs))
+        model = define_model.define_model(config, data.make_data_spec(envs))
     continued = trainer.Trainer(tmp_path, config, model, noise.Seeds(0))
     assert continued.restore()
     assert continued.step == 20

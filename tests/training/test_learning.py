@@ -7,7 +7,7 @@ import tensorflow as tf
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
 from planet.scripts import configs, tasks
-from planet.training import define_model, utility
+from planet.training import data, define_model
 
 QUICK = {"batch_shape": [4, 10], "model_size": 50, "action_repeat": 20}
 SLOW = {"batch_shape": [8, 50]}
@@ -26,17 +26,17 @@ def test_losses_on_held_out_episodes_fall(tmp_path, params, updates, episodes):
     with batch_env.BatchEnv([batch_env.make(task.env_ctor)]) as envs:
         for phase in ("train", "test"):
             random_episodes(envs, episodes, tmp_path / phase, seed=len(phase))
-        data_spec = utility.make_data_spec(envs)
+        data_spec = data.make_data_spec(envs)
     model = define_model.define_model(config, data_spec)
     batches = {
-        phase: iter(utility.make_dataset(config, data_spec, tmp_path / phase, 0))
+        phase: iter(data.make_dataset(config, data_spec, tmp_path / phase, 0))
         for phase in ("train", "test")
     }
     held_out = [next(batches["test"]) for _ in range(3)]
     evaluate, update = tf.function(model.losses), tf.function(model.update)
 
     def losses():
-        results = [evaluate(data, tf.constant([0, 0])) for data in held_out]
+        results = [evaluate(batch, tf.constant([0, 0])) for batch in held_out]
         return {
             key: np.mean([float(x[f"zero_step/{key}"]) for x in results])
             for key in ("image", "reward")

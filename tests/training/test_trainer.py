@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from planet.scripts import configs
 from planet.tools import events, latent_files, noise
-from planet.training import define_model, define_summaries, trainer, utility
+from planet.training import data as data_lib
+from planet.training import define_model, simulations, trainer
 
 SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
 
@@ -31,7 +32,7 @@ class Run:
 
     def scores(self):
         datasets = {
-            phase: utility.make_dataset(self.config, SPEC, None, index)
+            phase: data_lib.make_dataset(self.config, SPEC, None, index)
             for index, phase in enumerate(("train", "test"))
         }
         return self.trainer.run(datasets, self._collect, self._test, len)
@@ -54,7 +55,7 @@ def simulation(task, score):
         "action": np.zeros([3, 2], np.float32),
         "reward": np.array([0, 0, score], np.float32),
     }
-    return define_summaries.Simulation(task, 12, episode)
+    return simulations.Simulation(task, 12, episode)
 
 
 def read(folder, kind="scalars"):
@@ -134,7 +135,7 @@ def test_latents_at_each_line(tmp_path):
 
 
 def batch(config):
-    return next(iter(utility.make_dataset(config, SPEC, None, 0)))
+    return next(iter(data_lib.make_dataset(config, SPEC, None, 0)))
 
 
 def test_ten_lines_in_a_train_phase(tmp_path, capsys):

@@ -3,10 +3,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from planet.control import batch_env
 from planet.scripts import configs, tasks
-from planet.tools import episode_files, noise, tf1_checkpoint
-from planet.training import define_model, trainer, utility
+from planet.tools import noise, tf1_checkpoint
+from planet.training import define_model, trainer
 from tests.tf1 import write_tf1_checkpoint
 
 SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
@@ -14,37 +13,15 @@ SPEC = {"image": (64, 64, 3), "action": (2,), "reward": ()}
 
 def test_runs_of_an_experiment_have_seeds_of_their_own(tmp_path):
     seeds = {
-        (seed, run): utility.first_seed(seed, tmp_path / run)
+        (seed, run): trainer.first_seed(seed, tmp_path / run)
         for seed in (0, 1)
         for run in ("00001", "00002")
     }
     assert len(set(seeds.values())) == 4
     for (seed, run), value in seeds.items():
-        assert utility.first_seed(seed, pathlib.Path("elsewhere") / run) == value
-    arbitrary = {utility.first_seed(None, tmp_path) for _ in range(3)}
+        assert trainer.first_seed(seed, pathlib.Path("elsewhere") / run) == value
+    arbitrary = {trainer.first_seed(None, tmp_path) for _ in range(3)}
     assert len(arbitrary) == 3
-
-
-@pytest.mark.parametrize("found", [0, 1])
-def test_missing_seed_episodes_are_recorded(tmp_path, capsys, found):
-    config = configs.load(
-        "debug", {"tasks": ["dummy"], "num_seed_episodes": 3, "isolate_envs": "thread"}
-    )
-    (task,) = tasks.load(config)
-    folders = {phase: tmp_path / phase for phase in utility.PHASES}
-    episode = {
-        "image": np.zeros((2, 64, 64, 3), np.uint8),
-        "action": np.zeros((2, 2), np.float32),
-        "reward": np.zeros(2, np.float32),
-    }
-    for _ in range(found):
-        episode_files.write(folders["train"], episode)
-    with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
-        utility.collect_seed_episodes(config, [task], {"dummy": envs}, folders, 0)
-        spec = utility.make_data_spec(envs)
-    assert [len(episode_files.scan(folder)) for folder in folders.values()] == [3, 3]
-    assert f"Recorded {3 - found} random episodes" in capsys.readouterr().out
-    assert spec == {"image": (64, 64, 3), "action": (2,), "reward": ()}
 
 
 def make_model(name="debug", **params):
@@ -67,13 +44,13 @@ def test_weights_of_the_public_release_load_with_heads_of_three_layers(tmp_path)
         for name, variable in names.items()
     }
     path = write_tf1_checkpoint(tmp_path / "model.ckpt-1000", weights)
-    utility.load_weights(model, path)
+    tf1_checkpoint.load(model, path)
     for name, variable in names.items():
         np.testing.assert_array_equal(variable, weights[name])
     shallow = make_model("newhp", **sizes)
     before = values(shallow)
     with pytest.raises(tf1_checkpoint.CheckpointError, match="head_reward/dense_3"):
-        utility.load_weights(shallow, path)
+        tf1_checkpoint.load(shallow, path)
     for old, new in zip(before, values(shallow), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -91,17 +68,17 @@ def test_a_run_starts_from_the_weights_of_another_one(tmp_path, capsys, params):
     short = {**params, "max_steps": 5, "batch_shape": [5, 5], "overshooting": 0}
     config = configs.load("debug", short)
     first, second = tmp_path / "00001", tmp_path / "00002"
-    list(utility.train(config, tasks.load(config), first))
+    list(trainer.train(config, tasks.load(config), first))
     checkpoints = str(first / "checkpoints")
     config = configs.load("debug", {**short, "checkpoint_to_load": checkpoints})
     model = define_model.define_model(config, SPEC)
     trainer.Trainer(first, config, model, noise.Seeds(0)).restore()
     loaded = define_model.define_model(config, SPEC)
-    utility.load_weights(loaded, checkpoints)
+    tf1_checkpoint.load(loaded, checkpoints)
     for old, new in zip(values(model), values(loaded), strict=True):
         np.testing.assert_array_equal(old, new)
     capsys.readouterr()
-    list(utility.train(config, tasks.load(config), second))
+    list(trainer.train(config, tasks.load(config), second))
     assert f"Start from {checkpoints}." in capsys.readouterr().out
 
 
@@ -111,7 +88,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     saved = trainer.Trainer(tmp_path, config, model, noise.Seeds(0))
     saved._save()
     with pytest.raises(tf1_checkpoint.CheckpointError) as error:
-        utility.load_weights(make_model(model="ssm"), str(tmp_path / "checkpoints"))
+        tf1_checkpoint.load(make_model(model="ssm"), str(tmp_path / "checkpoints"))
     for problem in ("missing graph/rnn/ssm/", "not in the model: graph/rnn/rssm/"):
         assert problem in str(error.value)
 
@@ -123,7 +100,7 @@ def test_settings_of_a_run_tell_which_model_was_built(tmp_path, capsys):
     )
     path = tmp_path / "config.yaml"
     configs.save(config, path)
-    list(utility.train(config, tasks.load(config), tmp_path))
+    list(trainer.train(config, tasks.load(config), tmp_path))
     table = make_model().table()
     assert table in capsys.readouterr().out
     note = "".join(f"# {line}\n" for line in table.splitlines())

@@ -1,97 +1,50 @@
-"""Puts the parts of an agent together and trains it."""
+"""Episodes that an agent lives through: random ones, and its own."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import pathlib
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import keras
 import ml_collections
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from planet.control import mpc_agent, planning, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
-from planet.tools import (
-    episode_files,
-    noise,
-    numpy_episodes,
-    preprocess,
-    schedule,
-    tf1_checkpoint,
-)
+from planet.tools import episode_files, noise, schedule
 from planet.training import define_model
-from planet.training.define_summaries import Simulation
-from planet.training.trainer import Trainer
-
-PHASES = ("train", "test")
+from planet.training.data import PHASES
 
 
-def train(
-    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
-) -> Iterator[float]:
-    """Trains an agent; goes on where an interrupted run in the same folder ended.
+class Simulation(NamedTuple):
+    """An episode of the agent.
 
-    Args:
-      config: what `planet.scripts.configs.load` returns.
-      tasks: what `planet.scripts.tasks.load` returns.
-      logdir: folder of the run.
-
-    Yields:
-      The score of each test phase: the mean return of its episodes.
+    Attributes:
+      task: name of its task.
+      horizon: steps that the agent planned.
+      episode: arrays [T, ...], see `simulate.simulate`.
+      plan_returns: imagined returns of the candidates in the first and in the last
+        iteration of each decision's search, [T - 1, 2, amount]; None where unwanted.
     """
-    logdir = pathlib.Path(logdir)
-    folders = {phase: logdir / f"{phase}_episodes" for phase in PHASES}
-    start = first_seed(config.seed, logdir)
-    keras.utils.set_random_seed(start)
-    seeds = noise.Seeds(start)
-    with contextlib.ExitStack() as stack:
-        envs = {
-            task.name: stack.enter_context(
-                _make_batch(task, config, config.collect_batch_size)
-            )
-            for task in tasks
-        }
-        collect_seed_episodes(config, tasks, envs, folders, start)
-        data_spec = make_data_spec(envs[tasks[0].name])
-        model = define_model.define_model(config, data_spec)
-        print(model.table(), flush=True)
-        _note_model(model, logdir / "config.yaml")
-        trainer = Trainer(logdir, config, model, seeds)
-        if trainer.restore():
-            print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
-        elif config.checkpoint_to_load:
-            load_weights(model, config.checkpoint_to_load)
-            print(f"Start from {config.checkpoint_to_load}.", flush=True)
-        datasets = {
-            phase: make_dataset(config, data_spec, folder, start + trainer.step)
-            for phase, folder in folders.items()
-        }
-        simulations = Simulations(config, envs, model, seeds, folders)
-        yield from trainer.run(
-            datasets,
-            simulations.collect,
-            simulations.test,
-            lambda phase: len(episode_files.scan(folders[phase])),
-        )
+
+    task: str
+    horizon: int
+    episode: simulate.Episode
+    plan_returns: np.ndarray | None = None
+
+    @property
+    def score(self) -> float:
+        """The return."""
+        return float(self.episode["reward"].sum())
 
 
-def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
-    """A seed for the run in that folder: of its own, but the same each time.
-
-    Args:
-      seed: what the user asked for; None for an arbitrary one.
-      logdir: folder of the run, whose name tells the runs of an experiment apart.
-    """
-    run = zlib.crc32(logdir.name.encode())
-    entropy = None if seed is None else [seed, run]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+def make_batch(task, config: ml_collections.ConfigDict, amount: int) -> BatchEnv:
+    """Starts that many environments of a task."""
+    return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])
 
 
 def collect_seed_episodes(
@@ -122,7 +75,7 @@ def collect_seed_episodes(
             batch = envs[task.name]
             extra = min(os.cpu_count() or 1, missing) - len(batch)
             with (
-                _make_batch(task, config, max(0, extra)) as more,
+                make_batch(task, config, max(0, extra)) as more,
                 tqdm.tqdm(total=missing, disable=None, leave=False) as progress,
             ):
                 returns = random_episodes(
@@ -139,47 +92,6 @@ def collect_seed_episodes(
                 f"return {np.mean(returns):.1f}.",
                 flush=True,
             )
-
-
-def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:
-    """Shapes of one step of all that the model learns from; see `define_model`."""
-    spec = {key: space.shape for key, space in envs.observation_space.items()}
-    return {**spec, "action": envs.action_space.shape, "reward": ()}
-
-
-def make_dataset(
-    config: ml_collections.ConfigDict,
-    data_spec: Mapping[str, tuple[int, ...]],
-    folder: pathlib.Path,
-    seed: int,
-) -> tf.data.Dataset:
-    """Batches for the model from the episodes of a folder."""
-    return numpy_episodes.make_dataset(
-        folder,
-        config.data_loader,
-        data_spec,
-        config.batch_shape,
-        functools.partial(preprocess.prepare, bits=config.image_bits),
-        config.num_chunks,
-        config.scan_episodes_every,
-        config.max_episodes,
-        seed,
-    )
-
-
-def load_weights(model: define_model.Model, path: str) -> None:
-    """Sets the weights of a model to those of a checkpoint, ours or an original one.
-
-    Args:
-      model: the model to change.
-      path: prefix of the checkpoint, or a folder of which the newest is taken.
-
-    Raises:
-      CheckpointError: when the checkpoint can't be read or does not fit the model.
-    """
-    if os.path.isdir(path):
-        path = tf.train.latest_checkpoint(path) or path
-    tf1_checkpoint.load(model, path)
 
 
 def make_agent(
@@ -290,18 +202,18 @@ class Simulations:
     ) -> list[Simulation]:
         """One episode in each environment, recorded to the phase's folder if any.
 
-        What plans promised is noted for those that are not recorded.
+        Imagined returns are kept of those that are not recorded.
         """
         config = self._config
         agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
         folder = str(self._folders[phase]) if phase else None
         noted = config.summarise_plan_returns and config.cem_iterations and not phase
-        promised = []
+        plan_returns = []
 
         def watch():
             progress.update()
             if noted:
-                promised.append(agent.plan_returns[[0, -1]])
+                plan_returns.append(agent.plan_returns[[0, -1]])
 
         with tqdm.tqdm(
             desc=f"episode of {task}",
@@ -316,19 +228,6 @@ class Simulations:
         simulations = []
         for index, episode in enumerate(episodes):
             decisions = len(episode["reward"]) - 1
-            plans = np.stack(promised[:decisions])[:, :, index] if noted else None
+            plans = np.stack(plan_returns[:decisions])[:, :, index] if noted else None
             simulations.append(Simulation(task, horizon, episode, plans))
         return simulations
-
-
-def _note_model(model: define_model.Model, path: pathlib.Path) -> None:
-    """Adds to the settings of a run which model was built from them, as a comment."""
-    note = "".join(f"# {line}\n" for line in model.table().splitlines())
-    if path.exists() and note not in path.read_text(encoding="utf-8"):
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(note)
-
-
-def _make_batch(task, config, amount) -> BatchEnv:
-    """Starts environments of a task."""
-    return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])

@@ -1,0 +1,41 @@
+"""What the model learns from: batches of the episodes of a run."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Mapping
+
+import ml_collections
+import tensorflow as tf
+
+from planet.control.batch_env import BatchEnv
+from planet.tools import numpy_episodes, preprocess
+
+PHASES = ("train", "test")
+
+
+def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:
+    """Shapes of one step of all that the model learns from; see `define_model`."""
+    spec = {key: space.shape for key, space in envs.observation_space.items()}
+    return {**spec, "action": envs.action_space.shape, "reward": ()}
+
+
+def make_dataset(
+    config: ml_collections.ConfigDict,
+    data_spec: Mapping[str, tuple[int, ...]],
+    folder: pathlib.Path,
+    seed: int,
+) -> tf.data.Dataset:
+    """Batches for the model from the episodes of a folder."""
+    return numpy_episodes.make_dataset(
+        folder,
+        config.data_loader,
+        data_spec,
+        config.batch_shape,
+        functools.partial(preprocess.prepare, bits=config.image_bits),
+        config.num_chunks,
+        config.scan_episodes_every,
+        config.max_episodes,
+        seed,
+    )

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from planet.control import batch_env
+from planet.scripts import configs, tasks
+from planet.tools import episode_files
+from planet.training import data, simulations
+
+
+@pytest.mark.parametrize("found", [0, 1])
+def test_missing_seed_episodes_are_recorded(tmp_path, capsys, found):
+    config = configs.load(
+        "debug", {"tasks": ["dummy"], "num_seed_episodes": 3, "isolate_envs": "thread"}
+    )
+    (task,) = tasks.load(config)
+    folders = {phase: tmp_path / phase for phase in data.PHASES}
+    episode = {
+        "image": np.zeros((2, 64, 64, 3), np.uint8),
+        "action": np.zeros((2, 2), np.float32),
+        "reward": np.zeros(2, np.float32),
+    }
+    for _ in range(found):
+        episode_files.write(folders["train"], episode)
+    with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
+        simulations.collect_seed_episodes(config, [task], {"dummy": envs}, folders, 0)
+        spec = data.make_data_spec(envs)
+    assert [len(episode_files.scan(folder)) for folder in folders.values()] == [3, 3]
+    assert f"Recorded {3 - found} random episodes" in capsys.readouterr().out
+    assert spec == {"image": (64, 64, 3), "action": (2,), "reward": ()}
