@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from planet.scripts import configs
+from planet.tools import tf1_checkpoint
 from planet.training import define_model, simulations
 
 DATA_SPEC = {  # Of cheetah_run.
@@ -155,15 +156,16 @@ class Count:
     def encoder(self) -> float:
         """Operations for an image."""
         flop, size = 0, DATA_SPEC["image"][0]
-        for layer in self._model.encoder.scopes.values():
+        for layer in self._model.encoder.convolutions:
             size = (size - layer.kernel_size[0]) // layer.strides[0] + 1
             flop += size**2 * _weights(layer)
         return flop
 
     def decoder(self) -> float:
         """Operations for an image."""
-        dense, point, *transposed = self._model.heads["image"].scopes.values()
-        flop, size = _weights(dense) + _weights(point), point.kernel.shape[0]
+        decoder = self._model.heads["image"]
+        point, *transposed = decoder.transposed
+        flop, size = _weights(decoder.dense, point), point.kernel.shape[0]
         for layer in transposed:
             flop += size**2 * _weights(layer)
             size = (size - 1) * layer.strides[0] + layer.kernel_size[0]
@@ -171,17 +173,22 @@ class Count:
 
     def cell(self, part: str = "") -> float:
         """Operations of the transition model, or of a part of it, for a state."""
-        scopes = self._model.cell.scopes.items()
-        return sum(_weights(layer) for scope, layer in scopes if part in scope)
+        named = tf1_checkpoint.names(self._model.cell).items()
+        return _operations(variable for name, variable in named if part in name)
 
     def head(self, key: str) -> float:
         """Operations of a feed-forward head for a state."""
-        return sum(map(_weights, self._model.heads[key].scopes.values()))
+        return _weights(self._model.heads[key])
 
 
-def _weights(layer) -> float:
-    """Twice the entries of a layer's matrices and kernels."""
-    shapes = [variable.shape for variable in layer.trainable_variables]
+def _weights(*layers) -> float:
+    """Operations of layers whose weights are used once each."""
+    return _operations(x for layer in layers for x in layer.trainable_variables)
+
+
+def _operations(variables) -> float:
+    """Twice the entries of matrices and kernels."""
+    shapes = [variable.shape for variable in variables]
     return 2 * sum(math.prod(shape) for shape in shapes if len(shape) > 1)
 
 

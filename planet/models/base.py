@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -21,7 +17,7 @@ State = dict[str, tf.Tensor]
 class Base(keras.layers.Layer):
     """A transition model in latent space, used like the cell of a recurrent network.
 
-    A state is a dict of tensors [N, ...]. Subclasses define `state_sizes`, `scopes`,
+    A state is a dict of tensors [N, ...]. Subclasses define `state_sizes`,
     `transition`, `observe` and `features_from_state`; those with a state that is not
     one diagonal Gaussian override the other methods too. Arguments of constructors have
     the names of the settings they stand for.
@@ -36,24 +32,9 @@ class Base(keras.layers.Layer):
         self._mean_only = mean_only
         self._min_stddev = min_stddev
 
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Base:
-        """Builds a cell from the settings that have the names of its arguments.
-
-        Args:
-          settings: values by name; an argument without one keeps its default.
-        """
-        names = inspect.signature(cls.__init__).parameters
-        return cls(**{name: settings[name] for name in names if name in settings})
-
     @property
     def state_sizes(self) -> dict[str, int]:
         """Size of each state entry."""
-        raise NotImplementedError
-
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
         raise NotImplementedError
 
     def transition(self, prev_state: State, prev_action: tf.Tensor) -> State:

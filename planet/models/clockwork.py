@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 from planet.models import base, composite
@@ -40,15 +39,6 @@ class Clockwork(composite.Composite):
     def __init__(self, cells: Sequence[base.Base], periods: Sequence[int]):
         super().__init__(cells)
         self._periods = tuple(periods)
-
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            f"cell_{index}/{scope}": layer
-            for index, cell in enumerate(self._cells)
-            for scope, layer in cell.scopes.items()
-        }
 
     def zero_state(self, batch: int | tf.Tensor) -> base.State:
         """The state before the first step, at which every sub-cell ticks."""

@@ -81,17 +81,6 @@ class DRNN(base.Base):
             "sample": self._state_size,
         }
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            "rnn/drnn/posterior/gru_cell": self._encoder,
-            "rnn/drnn/posterior/dense": self._hidden,
-            "rnn/drnn/posterior/dense_1": self._mean,
-            "rnn/drnn/posterior/dense_2": self._stddev,
-            "rnn/drnn/posterior/gru_cell_1": self._decoder,
-        }
-
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from state entries [N, ...] and actions [N, A]."""
         return self._step(prev_state, prev_action)
@@ -112,10 +101,13 @@ class DRNN(base.Base):
         prev_encoder, prev_decoder, prev_sample = (
             prev_state[key] for key in ("encoder_state", "decoder_state", "sample")
         )
-        inputs = [prev_action] if embedded is None else [embedded, prev_action]
+        inputs = [prev_action]
         inputs += [prev_sample] if self._sample_to_encoder else []
         inputs += [prev_decoder] if self._decoder_to_encoder else []
-        encoded = self._encoder(tf.concat(inputs, -1), prev_encoder)
+        if embedded is None:
+            encoded = self._encode_nothing(tf.concat(inputs, -1), prev_encoder)
+        else:
+            encoded = self._encoder(tf.concat([embedded, *inputs], -1), prev_encoder)
         inputs = [encoded]
         inputs += [prev_sample] if self._sample_to_sample else []
         inputs += [prev_decoder] if self._decoder_to_sample else []
@@ -126,3 +118,12 @@ class DRNN(base.Base):
         inputs += [prev_action] if self._action_to_decoder else []
         decoded = self._decoder(tf.concat(inputs, -1), prev_decoder)
         return {"encoder_state": encoded, "decoder_state": decoded, **stats}
+
+    def _encode_nothing(self, inputs, prev_encoder) -> tf.Tensor:
+        """The encoder's next state, [N, D], where the observation is all zeros.
+
+        That leaves out the rows of its weights that zeros would be multiplied by.
+        """
+        gru, rows = self._encoder, inputs.shape[-1] + prev_encoder.shape[-1]
+        w_ru, w_c = gru.w_ru[-rows:], gru.w_c[-rows:]
+        return basic.gru_step(inputs, prev_encoder, w_ru, gru.b_ru, w_c, gru.b_c)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -41,14 +40,6 @@ class RNN(base.Base):
     def state_sizes(self) -> dict[str, int]:
         """Size of each state entry."""
         return {"belief": self._model_size}
-
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in checkpoints."""
-        return {
-            "rnn/rnn/transition/gru_cell": self._prior,
-            "rnn/rnn/posterior/gru_cell": self._posterior,
-        }
 
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from beliefs [N, D] and actions [N, A]."""

@@ -71,20 +71,6 @@ class RSSM(base.Base):
             "rnn_state": self._model_size,
         }
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            "rnn/rssm/transition/dense": self._input,
-            "rnn/rssm/transition/gru_cell": self._gru,
-            "rnn/rssm/transition/dense_1": self._prior_hidden,
-            "rnn/rssm/transition/dense_2": self._prior_mean,
-            "rnn/rssm/transition/dense_3": self._prior_stddev,
-            "rnn/rssm/posterior/dense": self._posterior_hidden,
-            "rnn/rssm/posterior/dense_1": self._posterior_mean,
-            "rnn/rssm/posterior/dense_2": self._posterior_stddev,
-        }
-
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from state entries [N, ...] and actions [N, A]."""
         inputs = tf.concat([prev_state["sample"], prev_action], -1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from planet.models import base, composite, rssm
@@ -48,36 +47,30 @@ class MovingAverageRSSM(composite.Composite):
         slow = rssm.RSSM(state, belief, *options)
         fast = rssm.RSSM(state_size - state, model_size - belief, *options)
         super().__init__([slow, fast])
-        self._slow, self._fast = slow, fast
         self._alpha = ma_alpha
-
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        scopes = {}
-        for cell, suffix in (self._slow, ""), (self._fast, "_1"):
-            for scope, layer in cell.scopes.items():
-                _, _, method, name = scope.split("/")
-                scopes[f"rnn/rssm_ma/{method}/{method}{suffix}/{name}"] = layer
-        return scopes
 
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from state entries [N, ...] and actions [N, A]."""
+        slow, fast = self._cells
         prev_slow, prev_fast = self._split(prev_state)
-        slow = self._slow.transition(prev_slow, prev_action)
-        fast = self._fast.transition(prev_fast, prev_action)
-        return self._join([self._average(prev_slow, slow), fast])
+        next_slow = slow.transition(prev_slow, prev_action)
+        next_fast = fast.transition(prev_fast, prev_action)
+        return self._join([self._average(prev_slow, next_slow), next_fast])
 
     def observe(
         self, prev_state: base.State, prev_action: tf.Tensor, embedded: tf.Tensor
     ) -> tuple[base.State, base.State]:
         """Prior and posterior of the next step, given what was seen there."""
+        slow, fast = self._cells
         prev_slow, prev_fast = self._split(prev_state)
-        slow = self._slow.observe(prev_slow, prev_action, embedded)
-        fast = self._fast.observe(prev_fast, prev_action, embedded)
+        pairs = zip(
+            slow.observe(prev_slow, prev_action, embedded),
+            fast.observe(prev_fast, prev_action, embedded),
+            strict=True,
+        )
         prior, posterior = (
             self._join([self._average(prev_slow, next_slow), next_fast])
-            for next_slow, next_fast in zip(slow, fast, strict=True)
+            for next_slow, next_fast in pairs
         )
         return prior, posterior
 

@@ -52,18 +52,6 @@ class SSM(base.Base):
         """Size of each state entry."""
         return dict.fromkeys(("mean", "stddev", "sample"), self._state_size)
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            "rnn/ssm/transition/dense": self._prior_hidden,
-            "rnn/ssm/transition/dense_1": self._prior_mean,
-            "rnn/ssm/transition/dense_2": self._prior_stddev,
-            "rnn/ssm/posterior/dense": self._posterior_hidden,
-            "rnn/ssm/posterior/dense_1": self._posterior_mean,
-            "rnn/ssm/posterior/dense_2": self._posterior_stddev,
-        }
-
     def transition(self, prev_state: base.State, prev_action: tf.Tensor) -> base.State:
         """Prior of the next step from state entries [N, S] and actions [N, A]."""
         inputs = tf.concat([prev_state["sample"], prev_action], -1)

@@ -35,17 +35,37 @@ class GRU(keras.layers.Layer):
         self.b_c = add((self._size,), "zeros", name="b_c")
 
     def call(self, inputs: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        """Next state [N, D] from inputs [N, I] and the state [N, D].
+        """Next state [N, D] from inputs [N, I] and the state [N, D]."""
+        return gru_step(inputs, state, self.w_ru, self.b_ru, self.w_c, self.b_c)
 
-        Narrower inputs stand for the last entries of inputs that begin with zeros.
-        """
-        joined = tf.concat([inputs, state], -1)
-        w_ru, w_c = (matrix[-joined.shape[-1] :] for matrix in (self.w_ru, self.w_c))
-        gates = tf.sigmoid(tf.nn.bias_add(joined @ w_ru, self.b_ru))
-        reset, update = tf.split(gates, 2, -1)
-        joined = tf.concat([inputs, reset * state], -1)
-        candidate = tf.tanh(tf.nn.bias_add(joined @ w_c, self.b_c))
-        return candidate + update * (state - candidate)
+
+def gru_step(
+    inputs: tf.Tensor,
+    state: tf.Tensor,
+    w_ru: tf.Tensor,
+    b_ru: tf.Tensor,
+    w_c: tf.Tensor,
+    b_c: tf.Tensor,
+) -> tf.Tensor:
+    """The equations of `GRU`.
+
+    Args:
+      inputs: x, [N, I].
+      state: h, [N, D].
+      w_ru: weights of reset and update gate, [I + D, 2 D].
+      b_ru: biases of both, [2 D].
+      w_c: weights of the candidate, [I + D, D].
+      b_c: its biases, [D].
+
+    Returns:
+      The next state, h', [N, D].
+    """
+    joined = tf.concat([inputs, state], -1)
+    gates = tf.sigmoid(tf.nn.bias_add(joined @ w_ru, b_ru))
+    reset, update = tf.split(gates, 2, -1)
+    joined = tf.concat([inputs, reset * state], -1)
+    candidate = tf.tanh(tf.nn.bias_add(joined @ w_c, b_c))
+    return candidate + update * (state - candidate)
 
 
 class FeedForward(keras.layers.Layer):
@@ -68,19 +88,14 @@ class FeedForward(keras.layers.Layer):
         super().__init__()
         self._shape = tuple(shape)
         size = tf.TensorShape(shape).num_elements()
-        self._layers_in_order = [
+        self._dense = [
             keras.layers.Dense(num_units, activation) for _ in range(num_layers)
         ] + [keras.layers.Dense(size)]
-
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return number("dense", self._layers_in_order)
 
     def call(self, features: tf.Tensor) -> tfd.Distribution:
         """Distribution over targets [..., *shape] from features [..., F]."""
         hidden = features
-        for layer in self._layers_in_order:
+        for layer in self._dense:
             hidden = layer(hidden)
         lead = tf.shape(features)[:-1]
         mean = tf.reshape(hidden, tf.concat([lead, self._shape], 0))
@@ -91,13 +106,3 @@ class FeedForward(keras.layers.Layer):
 def unit_gaussian(mean: tf.Tensor, event_rank: int) -> tfd.Distribution:
     """Gaussian with variance 1 whose last `event_rank` axes are one event."""
     return tfd.Independent(tfd.Normal(mean, 1.0), event_rank)
-
-
-def number(
-    name: str, layers: list[keras.layers.Layer]
-) -> dict[str, keras.layers.Layer]:
-    """Names layers as TensorFlow 1 did: name, name_1, name_2, ..."""
-    return {
-        f"{name}_{index}" if index else name: layer
-        for index, layer in enumerate(layers)
-    }

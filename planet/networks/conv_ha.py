@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -15,30 +17,29 @@ class Encoder(keras.layers.Layer):
     """Embeds images: 64x64 -> 31 -> 14 -> 6 -> 2 -> a vector of 1024.
 
     Args:
-      dumb: one wide stride instead of four layers, for quick tests.
+      dumbnet: one wide stride instead of four layers, for quick tests.
+      cnn_depth: filters of the first layer; each further one has twice as many, and
+        the vector has 32 entries for each.
     """
 
-    def __init__(self, dumb: bool = False):
+    def __init__(self, dumbnet: bool = False, cnn_depth: int = 32):
         super().__init__()
-        layers = [(256, 32)] if dumb else [(32, 2), (64, 2), (128, 2), (256, 2)]
-        self._convolutions = [
+        wide = [(256, 32)]
+        deep = [(cnn_depth * factor, 2) for factor in (1, 2, 4, 8)]
+        self.convolutions = [
             keras.layers.Conv2D(filters, 4, strides, activation="relu")
-            for filters, strides in layers
+            for filters, strides in (wide if dumbnet else deep)
         ]
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return basic.number("conv2d", self._convolutions)
-
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Vectors [..., 1024] from preprocessed images [..., 64, 64, C]."""
+        """Vectors [..., E] from preprocessed images [..., 64, 64, C]; E is 1024."""
         hidden = tf.reshape(images, tf.concat([[-1], images.shape[-3:]], 0))
-        for layer in self._convolutions:
+        for layer in self.convolutions:
             hidden = layer(hidden)
         lead = tf.shape(images)[:-3]
-        embedded = tf.reshape(hidden, tf.concat([lead, [1024]], 0))
-        embedded.set_shape([*images.shape[:-3], 1024])
+        size = math.prod(hidden.shape[1:])
+        embedded = tf.reshape(hidden, tf.concat([lead, [size]], 0))
+        embedded.set_shape([*images.shape[:-3], size])
         return embedded
 
 
@@ -47,34 +48,32 @@ class Decoder(keras.layers.Layer):
 
     Args:
       shape: shape of the images, (64, 64, C).
-      dumb: two filters a layer, for quick tests.
+      dumbnet: two filters a layer, for quick tests.
+      cnn_depth: filters of the last hidden layer; each one before has twice as many,
+        and the vector has 32 entries for each.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dumb: bool = False):
+    def __init__(
+        self, shape: tuple[int, int, int], dumbnet: bool = False, cnn_depth: int = 32
+    ):
         super().__init__()
         self._shape = tuple(shape)
-        filters = [2, 2, 2] if dumb else [128, 64, 32]
+        size = 1024 if dumbnet else 32 * cnn_depth
+        filters = [2, 2, 2] if dumbnet else [cnn_depth * x for x in (4, 2, 1)]
         transpose = keras.layers.Conv2DTranspose
-        self._dense = keras.layers.Dense(1024)
-        self._transposed = [
+        self.dense = keras.layers.Dense(size)
+        self.transposed = [
             FromPoint(filters[0], 5),
             transpose(filters[1], 5, 2, activation="relu"),
             transpose(filters[2], 6, 2, activation="relu"),
             transpose(shape[-1], 6, 2),
         ]
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            "dense": self._dense,
-            **basic.number("conv2d_transpose", self._transposed),
-        }
-
     def call(self, features: tf.Tensor) -> tfd.Distribution:
         """Distribution over images [..., 64, 64, C] from features [..., F]."""
-        hidden = tf.reshape(self._dense(features), [-1, 1024])
-        for layer in self._transposed:
+        hidden = self.dense(features)
+        hidden = tf.reshape(hidden, [-1, hidden.shape[-1]])
+        for layer in self.transposed:
             hidden = layer(hidden)
         lead = tf.shape(features)[:-1]
         mean = tf.reshape(hidden, tf.concat([lead, self._shape], 0))

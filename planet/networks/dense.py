@@ -5,8 +5,6 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from planet.networks import basic
-
 
 class Encoder(keras.layers.Layer):
     """Embeds vectors by hidden layers.
@@ -21,17 +19,12 @@ class Encoder(keras.layers.Layer):
         self, num_layers: int = 2, num_units: int = 100, activation: str = "relu"
     ):
         super().__init__()
-        self._layers_in_order = [
+        self._dense = [
             keras.layers.Dense(num_units, activation) for _ in range(num_layers)
         ]
 
-    @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope of their variables, named as those of other networks."""
-        return basic.number("dense", self._layers_in_order)
-
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
         """Embedded vectors [..., E] from vectors [..., S]."""
-        for layer in self._layers_in_order:
+        for layer in self._dense:
             vectors = layer(vectors)
         return vectors

@@ -10,6 +10,8 @@ import os
 import keras
 import tensorflow as tf
 
+from planet.tools import original_names
+
 _OURS = "model/weights/"
 _OURS_END = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -19,19 +21,12 @@ class CheckpointError(ValueError):
 
 
 def names(model) -> dict[str, keras.Variable]:
-    """The model's variables by the names they have in the original's checkpoints.
+    """The variables of a model by name; see `original_names`.
 
     Args:
-      model: offers `scopes`, its layers by the scope of their variables.
-
-    Returns:
-      Variables by name, for example `graph/rnn/rssm/transition/dense/kernel`.
+      model: offers `parts`, its layers by name; or a cell alone.
     """
-    return {
-        f"graph/{scope}/{variable.name}": variable
-        for scope, layer in model.scopes.items()
-        for variable in layer.trainable_variables
-    }
+    return original_names.names(getattr(model, "parts", {"cell": model}))
 
 
 def load(model, path: str | os.PathLike) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import keras
 import ml_collections
@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from planet.models import base, clockwork, paired
 from planet.networks import basic, dense
-from planet.tools import mask as mask_lib
 from planet.tools import (
+    extensions,
     noise,
     overshooting,
     preprocess,
@@ -21,6 +21,7 @@ from planet.tools import (
     time_agnostic,
     unroll,
 )
+from planet.tools import mask as mask_lib
 
 
 def define_model(
@@ -47,9 +48,10 @@ def define_model(
         if key not in ("image", "action")
     }
     if config.observations == "image":
-        network = importlib.import_module(config.network_module)
-        heads["image"] = network.Decoder(data_spec["image"], config.dumbnet)
-        encoder = network.Encoder(config.dumbnet)
+        network = extensions.load(config.network_module)
+        decoder = {**config, "shape": data_spec["image"]}
+        heads["image"] = _from_settings(network.Decoder, decoder)
+        encoder = _from_settings(network.Encoder, config)
     else:
         encoder = dense.Encoder(*layers)
     model = Model(cell, encoder, heads, config, tap_cell)
@@ -59,16 +61,55 @@ def define_model(
 
 def _define_cell(class_name: str, config: ml_collections.ConfigDict) -> base.Base:
     """The cell of a class `module:name`; lists of sizes make a clockwork of it."""
-    module, name = class_name.split(":")
-    cell_class = getattr(importlib.import_module(module), name)
+    cell_class = extensions.load(class_name)
     if isinstance(config.state_size, int):
-        return cell_class.from_settings(config)
+        return _from_settings(cell_class, config)
     sizes = zip(config.state_size, config.model_size, strict=True)
     cells = [
-        cell_class.from_settings({**config, "state_size": state, "model_size": belief})
+        _from_settings(
+            cell_class, {**config, "state_size": state, "model_size": belief}
+        )
         for state, belief in sizes
     ]
     return clockwork.Clockwork(cells, config.cw_tau)
+
+
+def _from_settings(part: Callable, settings: Mapping[str, Any]) -> Any:
+    """A part of the model, built from the settings with the names of its arguments."""
+    return part(**extensions.arguments(part, settings))
+
+
+def loss_term(scale: str) -> Callable[[Callable], Callable]:
+    """Makes a method of `Model` a term of the loss, which has the method's name.
+
+    The method receives a batch of data, as for `Model.losses`, and what `Model.filter`
+    makes of it, and returns a scalar.
+
+    Args:
+      scale: name of the setting by which the term is multiplied in the total.
+    """
+
+    def mark(method):
+        method.scale = scale
+        return method
+
+    return mark
+
+
+class Filtered(NamedTuple):
+    """What a model makes of a batch of sequences that it sees.
+
+    Attributes:
+      embedded: encoded observations, [B, T, E].
+      prior: states before seeing each step, entries [B, T, ...].
+      posterior: states after seeing it, entries [B, T, ...].
+      mask: which steps are valid, bool [B, T].
+    """
+
+    embedded: tf.Tensor
+    prior: base.State
+    posterior: base.State
+    mask: tf.Tensor
 
 
 class Model(tf.Module):
@@ -132,15 +173,6 @@ class Model(tf.Module):
         return parts | {f"head_{key}": head for key, head in self.heads.items()}
 
     @property
-    def scopes(self) -> dict[str, keras.layers.Layer]:
-        """Layers by the scope that holds their variables in original checkpoints."""
-        return {
-            scope if name == "cell" else f"{name}/{scope}": layer
-            for name, part in self.parts.items()
-            for scope, layer in part.scopes.items()
-        }
-
-    @property
     def acting_cell(self):
         """The cell with which to filter and plan; see `imagined_reward`."""
         return paired.Paired(self.cell, self.tap_cell) if self.tap_cell else self.cell
@@ -176,6 +208,13 @@ class Model(tf.Module):
         prepared = preprocess.prepare(observation, self._config.image_bits)
         return self.encoder(prepared[self.observation])
 
+    def filter(self, data: Mapping[str, tf.Tensor]) -> Filtered:
+        """Encodes a batch and infers the states behind it; data as for `losses`."""
+        embedded = self.encoder(data[self.observation])
+        prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
+        mask = mask_lib.from_length(data["length"], data["action"].shape[1])
+        return Filtered(embedded, prior, posterior, mask)
+
     def losses(
         self, data: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -208,8 +247,8 @@ class Model(tf.Module):
         """
         config, data = self._config, tf.nest.map_structure(tf.convert_to_tensor, data)
         with noise.stream(seed):
-            embedded = self.encoder(data[self.observation])
-            prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
+            filtered = self.filter(data)
+            embedded, prior, posterior, mask = filtered
             if config.overshooting > 1:
                 predictions = overshooting.overshooting(
                     self.cell, posterior, data["action"], config.overshooting
@@ -218,19 +257,16 @@ class Model(tf.Module):
                 _, tap_posterior = unroll.closed_loop(
                     self.tap_cell, embedded, data["action"]
                 )
-        mask = mask_lib.from_length(data["length"], data["action"].shape[1])
         errors = self._errors(posterior, data, mask)
-        divergence = self.cell.divergence_from_states(posterior, prior, mask)
         terms = {f"zero_step/{k}": tf.reduce_mean(v) for k, v in errors.items()}
-        terms["zero_step/divergence"] = self._divergence_loss(divergence, mask)
-        terms["zero_step/global_divergence"] = _mean_of_sequences(
-            self.cell.global_divergence(posterior, mask), mask
-        )
+        for name, term in self._loss_terms():
+            terms[f"zero_step/{name}"] = term(data, filtered)
         if config.overshooting > 1:
             terms |= self._overshooting_losses(predictions, posterior, data, mask)
         if self.tap_cell:
             terms |= self._time_agnostic_losses(tap_posterior, data, mask)
         terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
+        divergence = self.cell.divergence_from_states(posterior, prior, mask)
         return terms, {
             "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
             "zs_prior_entropy": _mean_of_sequences(self._entropy(prior, mask), mask),
@@ -267,6 +303,19 @@ class Model(tf.Module):
             metrics[f"gradient_norm/{key}"] = norm
         return losses, metrics
 
+    @loss_term("divergence_scale")
+    def divergence(self, data, filtered: Filtered) -> tf.Tensor:
+        """KL(posterior || prior) beyond the free nats, scalar."""
+        _, prior, posterior, mask = filtered
+        divergence = self.cell.divergence_from_states(posterior, prior, mask)
+        return self._beyond_free_nats(divergence, mask)
+
+    @loss_term("global_divergence_scale")
+    def global_divergence(self, data, filtered: Filtered) -> tf.Tensor:
+        """KL(posterior || N(0, I)), scalar."""
+        divergence = self.cell.global_divergence(filtered.posterior, filtered.mask)
+        return _mean_of_sequences(divergence, filtered.mask)
+
     def imagined_reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [B, ...], of states [B, ..., S] of the acting cell.
 
@@ -286,6 +335,12 @@ class Model(tf.Module):
     def _reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
+
+    def _loss_terms(self) -> Iterator[tuple[str, Callable[..., tf.Tensor]]]:
+        """The methods that are terms of the loss, with their names."""
+        for name, method in vars(type(self)).items():
+            if hasattr(method, "scale"):
+                yield name, getattr(self, name)
 
     def _errors(self, posterior, data, mask, skip=None) -> dict[str, tf.Tensor]:
         """Terms that depend on nothing but the posterior, [B, T], 0 where masked.
@@ -329,7 +384,7 @@ class Model(tf.Module):
             later = tf.nest.map_structure(lambda entry: entry[:, distance:], target)  # noqa: B023
             valid = mask[:, distance:]
             divergence = self.cell.divergence_from_states(later, prior, valid)
-            divergences.append(self._divergence_loss(divergence, valid))
+            divergences.append(self._beyond_free_nats(divergence, valid))
         terms["overshooting/divergence"] = tf.reduce_mean(tf.stack(divergences))
         return terms
 
@@ -351,7 +406,7 @@ class Model(tf.Module):
         )
         return terms
 
-    def _divergence_loss(self, divergence, mask) -> tf.Tensor:
+    def _beyond_free_nats(self, divergence, mask) -> tf.Tensor:
         """Mean divergence beyond the free nats, scalar, from nats [B, T]."""
         return _mean_of_sequences(
             tf.maximum(divergence, float(self._config.free_nats)), mask
@@ -368,10 +423,9 @@ class Model(tf.Module):
         scales = {
             self.observation: config.image_loss_scale,
             "reward": config.reward_scale,
-            "divergence": config.divergence_scale,
-            "global_divergence": config.global_divergence_scale,
             "cell_as_prior": config.cell_as_prior,
         }
+        scales |= {name: config[method.scale] for name, method in self._loss_terms()}
         if group == "overshooting":
             scales["reward"] = config.overshooting_reward_scale
         return scales.get(key, 1.0)

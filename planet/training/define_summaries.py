@@ -13,7 +13,6 @@ import tqdm
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer import event_file_writer
 
-from planet.tools import mask as mask_lib
 from planet.tools import noise, preprocess, summaries, unroll
 from planet.training import define_model
 from planet.training.simulations import Simulation
@@ -176,8 +175,7 @@ class Pictures:
         model, actions = self._model, data["action"]
         cell, context = model.cell, _context(actions.shape[1])
         with noise.stream(seed):
-            embedded = model.encoder(data[model.observation])
-            prior, posterior = unroll.closed_loop(cell, embedded, actions)
+            _, prior, posterior, mask = model.filter(data)
             open_loop = posterior
             if context < actions.shape[1]:
                 last = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
@@ -189,7 +187,6 @@ class Pictures:
                 )
         states = dict(zip(VERSIONS, (prior, posterior, open_loop), strict=True))
         predictions = {name: self._decode(state) for name, state in states.items()}
-        mask = mask_lib.from_length(data["length"], actions.shape[1])
         entropies = {
             name: cell.dist_from_state(states[name], mask).entropy()
             for name in ("prior", "posterior")

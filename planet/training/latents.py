@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from planet.tools import latent_files, noise, unroll
-from planet.tools import mask as mask_lib
+from planet.tools import latent_files, noise
 from planet.training import define_model
 
 OTHERS = ("image", "action", "reward", "length")  # Data that are no diagnostics.
@@ -55,8 +54,7 @@ class Collector:
     def _states(self, data, seed) -> dict[str, tf.Tensor]:
         """What is saved of a batch: entries [N, ...] of its valid steps."""
         with noise.stream(seed):
-            embedded = self._model.encoder(data[self._model.observation])
-            _, state = unroll.closed_loop(self._model.cell, embedded, data["action"])
+            _, _, state, mask = self._model.filter(data)
         # The path that remembers has another name in the DRNN.
         parts = {
             "sample": state.get("sample"),
@@ -64,6 +62,5 @@ class Collector:
         }
         entries = {key: part for key, part in parts.items() if part is not None}
         entries |= {key: value for key, value in data.items() if key not in OTHERS}
-        mask = mask_lib.from_length(data["length"], data["action"].shape[1])
         entries = {k: tf.boolean_mask(v, mask) for k, v in entries.items()}
         return {**entries, "sequence": tf.where(mask)[:, 0]}

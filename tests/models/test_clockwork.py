@@ -47,7 +47,7 @@ def make_model(cell):
     params = {"tasks": ["cartpole_balance"], "batch_shape": [3, STEPS], "free_nats": 0}
     config = configs.load("default", params)
     heads = {"reward": basic.FeedForward(()), "image": conv_ha.Decoder((64, 64, 1), 2)}
-    model = define_model.Model(cell, conv_ha.Encoder(dumb=True), heads, config)
+    model = define_model.Model(cell, conv_ha.Encoder(dumbnet=True), heads, config)
     model.build({"image": (64, 64, 1), "action": (2,), "reward": ()})
     return model
 
@@ -141,7 +141,7 @@ def test_states_change_exactly_at_ticks(kind, slower, context):
 
 def test_agent_acts_on_ticks_of_its_own_steps():
     cell = Clockwork([RSSM(4, 8), RSSM(2, 8)], [1, 3])
-    encoder = conv_ha.Encoder(dumb=True)
+    encoder = conv_ha.Encoder(dumbnet=True)
 
     def show_slow_cell(cell, objective_fn, state, horizon, **kwargs):
         action = tf.tanh(part(state, 1, [4, 2]))

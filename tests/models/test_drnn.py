@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from planet.models.drnn import DRNN
-from planet.tools import tf1_checkpoint, unroll
+from planet.tools import extensions, tf1_checkpoint, unroll
 from tests.golden import golden
 from tests.tf1 import write_tf1_checkpoint
 
@@ -26,8 +26,10 @@ def test_agrees_with_the_original(case, tmp_path):
 
 def test_is_built_from_settings():
     settings = {"state_size": 3, "model_size": 8, "drnn_sample_to_encoder": False}
-    cell = DRNN.from_settings({**settings, "mean_only": True, "seed": 7})
+    settings |= {"mean_only": True, "seed": 7}
+    cell = DRNN(**extensions.arguments(DRNN, settings))
     _, state = cell.observe(cell.zero_state(2), tf.zeros([2, 1]), tf.zeros([2, 1024]))
     assert cell.features_from_state(state).shape == (2, 8)
-    encoder = cell.scopes["rnn/drnn/posterior/gru_cell"]
-    assert encoder.w_ru.shape == (1024 + 1 + 8, 16)
+    weights = tf1_checkpoint.names(cell)
+    shape = weights["graph/rnn/drnn/posterior/gru_cell/w_ru"].shape
+    assert shape == (1024 + 1 + 8, 16)

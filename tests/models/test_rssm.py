@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from planet.models import rssm
-from planet.tools import noise
+from planet.tools import noise, tf1_checkpoint
 
 
 @pytest.fixture
@@ -92,9 +92,10 @@ def test_masked_states_do_not_spoil_the_gradient(cell):
 
 def test_initial_biases_of_the_gru(cell):
     cell.transition(cell.zero_state(3), random_inputs()[0])
-    layer = cell.scopes["rnn/rssm/transition/gru_cell"]
-    assert (layer.b_ru.numpy() == 1).all()
-    assert (layer.b_c.numpy() == 0).all()
+    weights = tf1_checkpoint.names(cell)
+    scope = "graph/rnn/rssm/transition/gru_cell"
+    assert (weights[f"{scope}/b_ru"].numpy() == 1).all()
+    assert (weights[f"{scope}/b_c"].numpy() == 0).all()
 
 
 def assert_same(actual, expected):

@@ -1,0 +1,72 @@
+"""What users add without touching the project: things by name, built from settings.
+
+A name is `package.module:attribute`, or `package.module` for a module. Importing it
+runs it, so names come from settings that a user gave, and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from planet.tools import parameters
+
+
+class ExtensionError(ValueError):
+    """Something that cannot be used under its name; the message is one line."""
+
+
+def load(name: str) -> Any:
+    """Imports what a name stands for.
+
+    Raises:
+      ExtensionError: There is no such module, its import fails, or it has no such
+        attribute.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # Whatever somebody else's module can raise.
+        missing = getattr(error, "name", None) or "?"
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
+            f"{missing}."
+        ):
+            raise ExtensionError(f"there is no module {missing!r}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ExtensionError(f"importing {module_name!r} fails: {reason}") from error
+    if ":" not in name:
+        return module
+    if not hasattr(module, attribute):
+        public = [word for word in vars(module) if not word.startswith("_")]
+        known = public or list(vars(module))
+        raise ExtensionError(
+            parameters.unknown(f"attribute of {module_name}", attribute, known)
+        )
+    return getattr(module, attribute)
+
+
+def arguments(function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that have the names of a function's, or a class's, arguments."""
+    names = inspect.signature(function).parameters
+    return {name: settings[name] for name in names if name in settings}
+
+
+def check_arguments(function: Callable, known: Collection[str]) -> None:
+    """Checks that each argument without a default has a value.
+
+    Args:
+      function: A function, or a class that is to be constructed.
+      known: Names of the arguments that will be given.
+
+    Raises:
+      ExtensionError: There is an argument that is neither known nor has a default.
+    """
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for name, argument in inspect.signature(function).parameters.items():
+        has_value = argument.default is not argument.empty or argument.kind in free
+        if name not in known and not has_value:
+            raise ExtensionError(
+                f"its argument {name!r} is no setting and has no default"
+            )
