@@ -22,7 +22,8 @@ class MPCAgent:
       objective_fn: rewards [B, N, H] of imagined states, entries [B, N, H, ...].
       planner: like `planning.cross_entropy_method`, with its settings bound but for
         `cell`, `objective_fn`, `state`, `action_shape`, `horizon` and `warm_start`.
-      explore: changes actions [B, A] by chance, to the given extent.
+      explore: replaces or perturbs actions [B, A] at random, more so the larger its
+        second argument is; see `add_noise` and `epsilon_greedy`.
       horizon: steps to plan, H.
       num_envs: number of environments, B.
       action_size: size of an action, A.
@@ -64,7 +65,7 @@ class MPCAgent:
         self._memory = {
             "state": self._cell.zero_state(self._num_envs),
             "action": tf.zeros([self._num_envs, self._action_size]),
-            "belief": tf.zeros([self._num_envs, self._horizon, self._action_size]),
+            "plan": tf.zeros([self._num_envs, self._horizon, self._action_size]),
         }
 
     def act(
@@ -74,7 +75,7 @@ class MPCAgent:
 
         Args:
           observation: what the environments show, entries [B, ...].
-          exploration: how much chance there is in the actions, see `explore`.
+          exploration: scale of the randomness added to the actions, see `explore`.
           seed: integers [2] that determine all random choices.
 
         Returns:
@@ -93,7 +94,7 @@ class MPCAgent:
         with noise.stream(seed):
             embedded = self._embed(observation)
             state = self._cell.posterior(memory["state"], memory["action"], embedded)
-            start = planning.shift(memory["belief"]) if self._warm_start else None
+            start = planning.shift(memory["plan"]) if self._warm_start else None
             plan = self._planner(
                 self._cell,
                 self._objective_fn,
@@ -103,7 +104,7 @@ class MPCAgent:
                 warm_start=start,
             )
             action = self._explore(plan.action, exploration)
-        return {"state": state, "action": action, "belief": plan.belief}, plan
+        return {"state": state, "action": action, "plan": plan.belief}, plan
 
 
 def add_noise(action: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:

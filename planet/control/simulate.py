@@ -25,7 +25,7 @@ def simulate(
       agent: made for as many environments.
       envs: the batch of B environments; they step in parallel.
       next_seed: integers [2] for each decision, and for the reset.
-      exploration: how much chance there is in the actions.
+      exploration: scale of the randomness added to the actions.
       record_to: folder in which the episodes are stored, if any.
       watch: called after each decision.
 

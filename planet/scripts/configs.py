@@ -5,19 +5,17 @@ returns what it sets differently. What the user gives wins over both.
 """
 
 import os
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
-from ruamel import yaml
 
-from planet.scripts import tasks
-from planet.tools import atomic_files
+from planet.control.planners import PLANNERS
+from planet.scripts import rules, tasks
 from planet.tools import parameters as kinds
 
-# Classes and modules by name, as `module:attribute`, so that settings can be checked
-# without importing TensorFlow.
+# Latent models as `module:class`, and modules of networks, so that settings can be
+# checked without importing TensorFlow.
 MODELS = {
     "rssm": "planet.models.rssm:RSSM",
     "ssm": "planet.models.ssm:SSM",
@@ -25,49 +23,20 @@ MODELS = {
     "drnn": "planet.models.drnn:DRNN",
     "rnn": "planet.models.rnn:RNN",
 }
-# Time-agnostic predictors of each model: the heads must fit, and there must be a
-# distribution to compare.
-TAP_CELLS = {
-    "rssm": ("rssm", "rssm_ma"),
-    "rssm_ma": ("rssm", "rssm_ma"),
-    "ssm": ("ssm",),
-    "drnn": ("drnn",),
-    "rnn": (),
-}
 NETWORKS = {"conv_ha": "planet.networks.conv_ha"}
 ACTIVATIONS = ("relu", "elu", "gelu", "selu", "silu", "softplus", "tanh")
 
 
-def _task(value: Any) -> str:
-    """A known task, or an environment by name, such as dmc:walker_run."""
-    if ":" in kinds.word(value):  # `tasks.load` knows.
-        return value
-    return kinds.choice(tasks.names(), "task")(value)
-
-
-def _tasks(value: Any) -> list[str]:
-    """Names of known tasks; `all` stands for those of the one agent of the paper."""
-    names = kinds.items(kinds.word)(value)
-    if names == ["all"]:
-        return list(tasks.ALL)
-    for name in names:
-        if name != "all":
-            _task(name)
-    if "all" in names or len(set(names)) < len(names):
-        raise ValueError("a list of different tasks, or all")
-    return names
-
-
-_repeats = kinds.mapping(_task, kinds.integer(1, 1000), "tasks", "action repeats")
-
 _P = kinds.Parameter
 PARAMETERS = {
     # Environments.
-    "tasks": _P(["cheetah_run"], _tasks, "list of tasks, or all"),
+    "tasks": _P(["cheetah_run"], rules.tasks, "list of tasks, or all"),
     "action_repeat": _P(
         None, kinds.optional(kinds.integer(1, 1000)), "null: each task's own"
     ),
-    "action_repeats": _P({}, _repeats, "action repeat by task, unless action_repeat"),
+    "action_repeats": _P(
+        {}, rules.repeats, "action repeat by task, unless action_repeat"
+    ),
     "isolate_envs": _P(
         "process",
         kinds.choice(("none", "thread", "process"), "isolate_envs"),
@@ -100,7 +69,10 @@ PARAMETERS = {
         2000, kinds.integer(1), "how many of the newest episodes are used"
     ),
     # Networks and model.
-    "network": _P("conv_ha", kinds.choice(NETWORKS, "network"), "encoder and decoder"),
+    "network": _P("conv_ha", rules.named(NETWORKS, "network"), "encoder and decoder"),
+    "cnn_depth": _P(
+        32, kinds.integer(1), "filters of the first convolution; the others scale"
+    ),
     "dumbnet": _P(False, kinds.boolean, "tiny networks for quick tests"),
     "num_layers": _P(2, kinds.integer(0), "hidden layers of the feed-forward heads"),
     "num_units": _P(100, kinds.integer(1), "units of each of them"),
@@ -108,7 +80,7 @@ PARAMETERS = {
         "relu", kinds.choice(ACTIVATIONS, "activation"), "and their activation"
     ),
     "model": _P(
-        "rssm", kinds.choice(MODELS, "model"), "latent model: " + ", ".join(MODELS)
+        "rssm", rules.named(MODELS, "model"), "latent model: " + ", ".join(MODELS)
     ),
     "model_size": _P(
         200,
@@ -136,7 +108,7 @@ PARAMETERS = {
     ),
     "tap_cell": _P(
         None,
-        kinds.optional(kinds.choice(MODELS, "model")),
+        kinds.optional(rules.named(MODELS, "model")),
         "model of the time-agnostic predictor; null: none",
     ),
     "drnn_sample_to_encoder": _P(True, kinds.boolean, "drnn: encoder sees last sample"),
@@ -210,6 +182,11 @@ PARAMETERS = {
     "collect_batch_size": _P(1, kinds.integer(1), "episodes of a collection, per task"),
     "collect_test": _P(False, kinds.boolean, "collect episodes to test as well"),
     # Planning and exploration.
+    "planner": _P(
+        "cem",
+        rules.named(PLANNERS, "planner"),
+        "how plans are searched for: " + ", ".join(PLANNERS),
+    ),
     "collect_horizons": _P(
         [12],
         kinds.items(kinds.integer(1)),
@@ -341,160 +318,27 @@ def load(
 
     Returns:
       Locked mapping with a value for each of `PARAMETERS`, `config_name`, `logdir`,
-      and the derived `cell_class`, `tap_class` (`module:class` or None) and
-      `network_module`.
+      and what `rules.find_classes` derives.
 
     Raises:
-      kinds.ParameterError: An unknown name or a value that cannot be used.
+      ParameterError: An unknown name or a value that cannot be used.
     """
+    place = f" in {source}" if source else ""
     if name not in CONFIGS:
         raise kinds.UnknownWordError("config", name, CONFIGS).at("")
-    place = f" in {source}" if source else ""
     try:
-        values = {key: parameter.default for key, parameter in PARAMETERS.items()}
-        values |= CONFIGS[name]() | kinds.by_own_names(PARAMETERS, params, place)
+        given = CONFIGS[name]() | kinds.by_own_names(PARAMETERS, params, place)
         values = {
-            key: kinds.plain(key, parameter, values[key], place)
+            key: kinds.plain(key, parameter, given.get(key, parameter.default), place)
             for key, parameter in PARAMETERS.items()
         }
         chosen = tasks.load(ml_collections.ConfigDict(values, convert_dict=False))
-        _resolve(values, chosen)
-        config = ml_collections.ConfigDict(values, convert_dict=False)
-        config.config_name = name
-        config.logdir = None if logdir is None else os.fspath(logdir)
-        config.cell_class = MODELS[config.model]
-        config.tap_class = MODELS[config.tap_cell] if config.tap_cell else None
-        config.network_module = NETWORKS[config.network]
+        rules.resolve(values, chosen)
+        rules.find_classes(values, MODELS, NETWORKS)
     except kinds.UnknownWordError as error:
         raise error.at(place) from None
     except tasks.TaskError as error:
         raise kinds.ParameterError(str(error)) from None
-    return config.lock()
-
-
-def save(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
-    """Writes the settings as plain YAML, at once or not at all."""
-    values = {key: config[key] for key in ("config_name", *PARAMETERS)}
-    writer = yaml.YAML(typ="safe", pure=True)
-    writer.default_flow_style = None  # Lists in one line.
-    writer.sort_base_mapping_type_on_output = False
-    with atomic_files.writing(pathlib.Path(path)) as stream:
-        writer.dump(values, stream)
-
-
-def read(path: str | os.PathLike) -> ml_collections.ConfigDict:
-    """Settings that `save` wrote into a run's folder, which becomes `config.logdir`.
-
-    Raises:
-      kinds.ParameterError: The file is not one that `save` could have written.
-    """
-    path = pathlib.Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise kinds.ParameterError(f"{path} is not a text file") from None
-    values = kinds.parse(text, str(path))
-    name = values.pop("config_name", None)
-    return load(name, values, path.parent, source=str(path))
-
-
-def differences(
-    lhs: ml_collections.ConfigDict, rhs: ml_collections.ConfigDict
-) -> list[str]:
-    """Names of the parameters that differ between two configs."""
-    return [key for key in PARAMETERS if lhs[key] != rhs[key]]
-
-
-def _resolve(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
-    """Settles the settings that depend on one another, or on the tasks, in place."""
-    longest = values["batch_shape"][1] - 1
-    if values["overshooting"] is None:
-        values["overshooting"] = longest
-    for key, limit, reason in (
-        ("overshooting", longest, "the steps of batch_shape less 1"),
-        ("cem_topk", values["cem_amount"], "cem_amount"),
-    ):
-        if values[key] > limit:
-            message = f"{key} must be at most {limit} ({reason}), not {values[key]}"
-            raise kinds.ParameterError(message)
-    discrete = chosen[0].discrete
-    if values["discrete_action"] not in (None, discrete):
-        given, kind = (
-            values["discrete_action"],
-            "discrete" if discrete else "continuous",
-        )
-        raise kinds.ParameterError(
-            f"discrete_action must be {kinds.show(discrete).lower()}, or null, for the "
-            f"{kind} actions of {chosen[0].name}, not {kinds.show(given).lower()}"
-        )
-    values["discrete_action"] = discrete
-    if values["exploration_noises"] is None:
-        values["exploration_noises"] = [0.1 if discrete else 0.3]
-    if discrete and max(values["exploration_noises"]) > 1:
-        raise kinds.ParameterError(
-            "exploration_noises must be at most 1, the share of random actions, where "
-            f"actions are discrete, not {kinds.show(values['exploration_noises'])}"
-        )
-    horizons = len(values["collect_horizons"])
-    for key in ("exploration_noises", "exploration_ramps"):
-        if len(values[key]) == 1:
-            values[key] = values[key] * horizons
-        if len(values[key]) != horizons:
-            raise kinds.ParameterError(
-                f"{key} must be one value, or as many as the {horizons} of "
-                f"collect_horizons, not {len(values[key])}"
-            )
-    _check_model(values)
-    _resolve_heads(values, chosen)
-
-
-def _check_model(values: dict[str, Any]) -> None:
-    """Refuses settings that do not make a model together."""
-    states, beliefs, periods = (
-        values[key] for key in ("state_size", "model_size", "cw_tau")
-    )
-    shapes = [
-        len(value) if isinstance(value, list) else None
-        for value in (states, beliefs, periods)
-    ]
-    if len(set(shapes)) > 1:
-        raise kinds.ParameterError(
-            "state_size, model_size and cw_tau must be three numbers or three lists of "
-            f"equal length, not {kinds.show(states)}, {kinds.show(beliefs)} and "
-            f"{kinds.show(periods)}"
-        )
-    if isinstance(states, int):
-        states, beliefs, periods = [states], [beliefs], [periods]
-    if periods[0] != 1:
-        raise kinds.ParameterError(f"cw_tau must start with 1, not {periods[0]}")
-    alike = len(states) > 1 and len(set(states)) == len(set(beliefs)) == 1
-    if values["cell_as_prior"] and not alike:
-        raise kinds.ParameterError(
-            "cell_as_prior must be 0 unless state_size and model_size are lists of two "
-            f"or more equal sizes, not {kinds.show(values['state_size'])} and "
-            f"{kinds.show(values['model_size'])}"
-        )
-    if "rssm_ma" in (values["model"], values["tap_cell"]):
-        for size in (*states, *beliefs):
-            if not 0 < int(values["ma_ppn"] * size) < size:
-                raise kinds.ParameterError(
-                    "ma_ppn must leave neither part of state_size and model_size "
-                    f"empty, as {values['ma_ppn']} does for a size of {size}"
-                )
-    predictors = TAP_CELLS[values["model"]]
-    if values["tap_cell"] not in (None, *predictors):
-        raise kinds.ParameterError(
-            f"tap_cell must be {', '.join(predictors) or 'null'} for a model "
-            f"{values['model']!r}, not {values['tap_cell']!r}"
-        )
-
-
-def _resolve_heads(values: dict[str, Any], chosen: Sequence[tasks.Task]) -> None:
-    """Names the head of what is observed; refuses heads that none of the tasks has."""
-    diagnostics = {name for task in chosen for name in task.state_components}
-    observed = values["observations"]
-    known = kinds.choice([observed, "reward", *sorted(diagnostics)], "head")
-    values["gradient_heads"] = [
-        known(observed if head == "image" else head)
-        for head in values["gradient_heads"]
-    ]
+    logdir = None if logdir is None else os.fspath(logdir)
+    values |= {"config_name": name, "logdir": logdir}
+    return ml_collections.ConfigDict(values, convert_dict=False).lock()

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planet.control import batch_env, opengl
-from planet.scripts import configs, random_returns, runs, tasks
+from planet.scripts import random_returns, runs, tasks
 from planet.tools import atomic_files, cli, parameters, tables, video
 
 PROG = "planet.scripts.evaluate"
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run = _find_run(args.logdir)
-        config = configs.read(run / "config.yaml")
+        config = runs.read_config(run / "config.yaml")
         chosen = _choose_tasks(config, args.tasks)
         step, checkpoint = _choose_checkpoint(run, args.checkpoint)
         films = _name_films(args, config, chosen)

@@ -1,10 +1,16 @@
-"""Finds runs on disk, and what they left there."""
+"""Runs on disk: where they are, their settings, and what they left there."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 from collections.abc import Iterable
+
+import ml_collections
+from ruamel import yaml
+
+from planet.scripts import configs
+from planet.tools import atomic_files, parameters
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -29,6 +35,39 @@ def checkpoints(run: pathlib.Path) -> dict[int, str]:
         if step.isdecimal():
             found[int(step)] = str(path.with_suffix(""))
     return dict(sorted(found.items()))
+
+
+def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
+    """Writes the settings as plain YAML, at once or not at all."""
+    values = {key: config[key] for key in ("config_name", *configs.PARAMETERS)}
+    writer = yaml.YAML(typ="safe", pure=True)
+    writer.default_flow_style = None  # Lists in one line.
+    writer.sort_base_mapping_type_on_output = False
+    with atomic_files.writing(pathlib.Path(path)) as stream:
+        writer.dump(values, stream)
+
+
+def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
+    """Settings that `save_config` wrote; the folder becomes `config.logdir`.
+
+    Raises:
+      ParameterError: The file is not one that `save_config` could have written.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise parameters.ParameterError(f"{path} is not a text file") from None
+    values = parameters.parse(text, str(path))
+    name = values.pop("config_name", None)
+    return configs.load(name, values, path.parent, source=str(path))
+
+
+def differences(
+    lhs: ml_collections.ConfigDict, rhs: ml_collections.ConfigDict
+) -> list[str]:
+    """Names of the parameters that differ between two configs."""
+    return [key for key in configs.PARAMETERS if lhs[key] != rhs[key]]
 
 
 def _is_run(folder: pathlib.Path) -> bool:

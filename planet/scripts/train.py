@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import ml_collections
 
 from planet.control import opengl
-from planet.scripts import configs, tasks
+from planet.scripts import configs, runs, tasks
 from planet.tools import cli, parameters
 from planet.training import running
 
@@ -38,14 +38,14 @@ def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator
 
     path = logdir / "config.yaml"
     if path.exists():
-        given, config = config, configs.read(path)
-        differing = configs.differences(given, config)
+        given, config = config, runs.read_config(path)
+        differing = runs.differences(given, config)
         if differing:
             names = ", ".join(differing)
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
     else:
-        configs.save(config, path)
-        config = configs.read(path)
+        runs.save_config(config, path)
+        config = runs.read_config(path)
     yield from trainer.train(config, tasks.load(config), logdir)
 
 

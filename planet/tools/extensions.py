@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from planet.tools import parameters
@@ -70,3 +70,11 @@ def check_arguments(function: Callable, known: Collection[str]) -> None:
             raise ExtensionError(
                 f"its argument {name!r} is no setting and has no default"
             )
+
+
+def missing_arguments(function: Callable, wanted: Iterable[str]) -> list[str]:
+    """Those of the wanted arguments that a function does not take."""
+    taken = inspect.signature(function).parameters.values()
+    if any(argument.kind is argument.VAR_KEYWORD for argument in taken):
+        return []
+    return [name for name in wanted if name not in {x.name for x in taken}]

@@ -12,10 +12,10 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from planet.control import mpc_agent, planning, simulate
+from planet.control import mpc_agent, planners, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
-from planet.tools import episode_files, noise, schedule
+from planet.tools import episode_files, extensions, noise, schedule
 from planet.training import define_model
 from planet.training.data import PHASES
 
@@ -110,25 +110,16 @@ def make_agent(
       num_envs: environments to decide for at once.
       action_size: entries of an action.
     """
-    search, explore = planning.cross_entropy_method, mpc_agent.add_noise
-    if config.discrete_action:
-        search = functools.partial(
-            planning.discrete_cross_entropy_method, select=config.discrete_select
-        )
-        explore = mpc_agent.epsilon_greedy
-    planner = functools.partial(
-        search,
-        amount=config.cem_amount,
-        topk=config.cem_topk,
-        iterations=config.cem_iterations,
-        discount=config.discount,
-    )
+    search = extensions.load(config.planner_function)
+    settings = {key: x for key, x in config.items() if key not in planners.GIVEN}
+    settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
+    discrete = config.discrete_action
     return mpc_agent.MPCAgent(
         model.acting_cell,
         model.embed,
         model.imagined_reward,
-        planner,
-        explore,
+        functools.partial(search, **extensions.arguments(search, settings)),
+        mpc_agent.epsilon_greedy if discrete else mpc_agent.add_noise,
         horizon,
         num_envs,
         action_size,

@@ -116,8 +116,11 @@ class Trainer:
         self._update = tf.function(model.update)
         self._evaluate = tf.function(model.evaluate)
         self._pictures = define_summaries.Pictures(model, config.image_bits)
+        self._checkpoint = tf.train.Checkpoint(
+            model=model, step=self._step, seeds=seeds
+        )
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=model, step=self._step, seeds=seeds),
+            self._checkpoint,
             str(logdir / "checkpoints"),
             max_to_keep=CHECKPOINTS_TO_KEEP,
         )
@@ -128,8 +131,22 @@ class Trainer:
         return int(self._step.numpy())
 
     def restore(self) -> bool:
-        """Continues from the newest checkpoint; returns whether there is one."""
-        return self._manager.restore_or_initialize() is not None
+        """Continues from the newest checkpoint; returns whether there is one.
+
+        Raises:
+          CheckpointError: it does not hold all that this run consists of.
+        """
+        path = self._manager.latest_checkpoint
+        if path is None:
+            return False
+        tf1_checkpoint.load(self._model, path)  # Names each weight that is missing.
+        try:
+            self._checkpoint.restore(path).assert_existing_objects_matched()
+        except AssertionError as error:
+            reason = " ".join(str(error).split())
+            message = f"checkpoint {path} does not fit the run: {reason}"
+            raise tf1_checkpoint.CheckpointError(message) from error
+        return True
 
     def run(
         self,

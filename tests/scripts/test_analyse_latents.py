@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from planet.scripts import analyse_latents, configs, train
+from planet.scripts import analyse_latents, runs, train
 from planet.tools import latent_files
 
 NAMES = ["r2.csv", "r2.json", "r2.png", "r2.svg"]
@@ -206,7 +206,7 @@ def test_states_of_a_task_with_diagnostics(run_python, run_analysis, tmp_path):
     command = ("--logdir", tmp_path, "--config", "debug", "--params", params)
     result = run_python("-m", "planet.scripts.train", *command)
     assert result.returncode == 0, result.stderr
-    config = configs.read(tmp_path / "00001" / "config.yaml")
+    config = runs.read_config(tmp_path / "00001" / "config.yaml")
     assert config.collect_latents
     code, out, _ = run_analysis(tmp_path)
     assert code == 0

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel import yaml
 
-from planet.scripts import configs, tasks
+from planet.scripts import configs, runs, tasks
 from planet.tools import parameters
 
 # The published experiments, by what their authors gave: name, config, parameters, and
@@ -54,7 +54,7 @@ def test_published_experiments(experiment):
 def test_camera_ready_by_name_and_by_parameters_is_the_same():
     _, text, _ = PUBLISHED["camera-ready parameters"]
     by_parameters = configs.load("default", parameters.parse(text, "--params"))
-    assert configs.differences(configs.load("newhp", {}), by_parameters) == []
+    assert runs.differences(configs.load("newhp", {}), by_parameters) == []
 
 
 def test_defaults():
@@ -414,16 +414,16 @@ def test_texts_are_yaml_1_2():
 def test_save_and_read(name, tmp_path):
     params = {"tasks": "all", "seed": 3, "action_repeats": {"cup_catch": 5}}
     config = configs.load(name, params, logdir="elsewhere")
-    configs.save(config, tmp_path / "config.yaml")
-    restored = configs.read(tmp_path / "config.yaml")
-    assert configs.differences(config, restored) == []
+    runs.save_config(config, tmp_path / "config.yaml")
+    restored = runs.read_config(tmp_path / "config.yaml")
+    assert runs.differences(config, restored) == []
     assert restored.config_name == name
     assert restored.logdir == str(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_saved_file_is_plain_and_complete(tmp_path):
-    configs.save(configs.load("newhp", {"seed": 3}), tmp_path / "config.yaml")
+    runs.save_config(configs.load("newhp", {"seed": 3}), tmp_path / "config.yaml")
     text = (tmp_path / "config.yaml").read_text()
     assert "!" not in text
     values = yaml.YAML(typ="safe", pure=True).load(text)
@@ -447,7 +447,7 @@ def test_damaged_file(text, message, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(parameters.ParameterError, match=message):
-        configs.read(path)
+        runs.read_config(path)
 
 
 def test_imports_no_tensorflow(run_python):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from planet.scripts import configs, evaluate, train
+from planet.scripts import configs, evaluate, runs, train
 
 TINY = (
     "{tasks: [dummy], isolate_envs: thread, dumbnet: true, overshooting: 0, "
@@ -105,7 +105,7 @@ def logdir(tmp_path):
     (folder / "checkpoints" / "ckpt-20.index").touch()
     (folder / "checkpoints" / "ckpt-100.index").touch()
     params = {"tasks": ["dummy"], "isolate_envs": "thread"}
-    configs.save(configs.load("debug", params), folder / "config.yaml")
+    runs.save_config(configs.load("debug", params), folder / "config.yaml")
     return folder.parent
 
 
@@ -160,7 +160,7 @@ def test_damaged_settings(logdir, run_evaluate):
 
 def test_films_need_images(logdir, run_evaluate, tmp_path):
     params = {"tasks": ["dummy"], "isolate_envs": "thread", "observations": "state"}
-    configs.save(configs.load("debug", params), logdir / "00001" / "config.yaml")
+    runs.save_config(configs.load("debug", params), logdir / "00001" / "config.yaml")
     code, _, err = run_evaluate("--logdir", logdir, "--video", tmp_path / "films")
     assert code == 2
     assert "--video needs a model of images; this one sees state" in err

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from planet.control import opengl
-from planet.scripts import configs, tasks
+from planet.scripts import configs, runs, tasks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20"
@@ -216,7 +216,7 @@ def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
     message = "Keep the run's own settings; given otherwise: free_nats, max_steps"
     assert lines[1] == message
     assert lines[-1] == f"Finished run {logdir}/00001"
-    config = configs.read(logdir / "00001" / "config.yaml")
+    config = runs.read_config(logdir / "00001" / "config.yaml")
     assert (config.config_name, config.max_steps) == ("debug", 40)
     assert config.logdir == str(logdir / "00001")
 

@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from planet.scripts import configs, tasks
+from planet.scripts import configs, runs, tasks
 from planet.tools import noise, tf1_checkpoint
 from planet.training import define_model, trainer
 from tests.tf1 import write_tf1_checkpoint
@@ -99,10 +99,10 @@ def test_settings_of_a_run_tell_which_model_was_built(tmp_path, capsys):
         {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread", "max_steps": 5},
     )
     path = tmp_path / "config.yaml"
-    configs.save(config, path)
+    runs.save_config(config, path)
     list(trainer.train(config, tasks.load(config), tmp_path))
     table = make_model().table()
     assert table in capsys.readouterr().out
     note = "".join(f"# {line}\n" for line in table.splitlines())
     assert path.read_text().endswith(note)
-    assert configs.differences(configs.read(path), config) == []
+    assert runs.differences(runs.read_config(path), config) == []

@@ -1,0 +1,217 @@
+"""Rules for settings: which values make sense, alone and together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from planet.control import planners
+from planet.scripts import tasks as catalogue
+from planet.tools import extensions
+from planet.tools import parameters as kinds
+
+# Time-agnostic predictors of the models for which it is not just the model itself: the
+# heads must fit, and there must be a distribution to compare.
+TAP_CELLS = {
+    "rssm": ("rssm", "rssm_ma"),
+    "rssm_ma": ("rssm", "rssm_ma"),
+    "rnn": (),
+}
+
+
+def named(known: Iterable[str], what: str) -> kinds.Kind:
+    """One of the known words, or the name of something in a module of the user's."""
+
+    def check(value: Any) -> str:
+        if not {".", ":"} & set(kinds.word(value)):
+            return kinds.choice(known, what)(value)
+        return value
+
+    return check
+
+
+def _task(value: Any) -> str:
+    """A known task, or an environment by name, such as dmc:walker_run."""
+    if ":" in kinds.word(value):  # Loading it will tell.
+        return value
+    return kinds.choice(catalogue.names(), "task")(value)
+
+
+def tasks(value: Any) -> list[str]:
+    """Names of known tasks; `all` stands for those of the one agent of the paper."""
+    names = kinds.items(kinds.word)(value)
+    if names == ["all"]:
+        return list(catalogue.ALL)
+    for name in names:
+        if name != "all":
+            _task(name)
+    if "all" in names or len(set(names)) < len(names):
+        raise ValueError("a list of different tasks, or all")
+    return names
+
+
+# Action repeats by name of the task.
+repeats = kinds.mapping(_task, kinds.integer(1, 1000), "tasks", "action repeats")
+
+
+def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
+    """Settles the settings that depend on one another, or on the tasks, in place."""
+    longest = values["batch_shape"][1] - 1
+    if values["overshooting"] is None:
+        values["overshooting"] = longest
+    for key, limit, reason in (
+        ("overshooting", longest, "the steps of batch_shape less 1"),
+        ("cem_topk", values["cem_amount"], "cem_amount"),
+    ):
+        if values[key] > limit:
+            message = f"{key} must be at most {limit} ({reason}), not {values[key]}"
+            raise kinds.ParameterError(message)
+    discrete = chosen[0].discrete
+    if values["discrete_action"] not in (None, discrete):
+        given, kind = (
+            values["discrete_action"],
+            "discrete" if discrete else "continuous",
+        )
+        raise kinds.ParameterError(
+            f"discrete_action must be {kinds.show(discrete).lower()}, or null, for the "
+            f"{kind} actions of {chosen[0].name}, not {kinds.show(given).lower()}"
+        )
+    values["discrete_action"] = discrete
+    if values["exploration_noises"] is None:
+        values["exploration_noises"] = [0.1 if discrete else 0.3]
+    if discrete and max(values["exploration_noises"]) > 1:
+        raise kinds.ParameterError(
+            "exploration_noises must be at most 1, the share of random actions, where "
+            f"actions are discrete, not {kinds.show(values['exploration_noises'])}"
+        )
+    horizons = len(values["collect_horizons"])
+    for key in ("exploration_noises", "exploration_ramps"):
+        if len(values[key]) == 1:
+            values[key] = values[key] * horizons
+        if len(values[key]) != horizons:
+            raise kinds.ParameterError(
+                f"{key} must be one value, or as many as the {horizons} of "
+                f"collect_horizons, not {len(values[key])}"
+            )
+    _check_model(values)
+    _resolve_heads(values, chosen)
+
+
+def _check_model(values: dict[str, Any]) -> None:
+    """Refuses settings that do not make a model together."""
+    states, beliefs, periods = (
+        values[key] for key in ("state_size", "model_size", "cw_tau")
+    )
+    shapes = [
+        len(value) if isinstance(value, list) else None
+        for value in (states, beliefs, periods)
+    ]
+    if len(set(shapes)) > 1:
+        raise kinds.ParameterError(
+            "state_size, model_size and cw_tau must be three numbers or three lists of "
+            f"equal length, not {kinds.show(states)}, {kinds.show(beliefs)} and "
+            f"{kinds.show(periods)}"
+        )
+    if isinstance(states, int):
+        states, beliefs, periods = [states], [beliefs], [periods]
+    if periods[0] != 1:
+        raise kinds.ParameterError(f"cw_tau must start with 1, not {periods[0]}")
+    alike = len(states) > 1 and len(set(states)) == len(set(beliefs)) == 1
+    if values["cell_as_prior"] and not alike:
+        raise kinds.ParameterError(
+            "cell_as_prior must be 0 unless state_size and model_size are lists of two "
+            f"or more equal sizes, not {kinds.show(values['state_size'])} and "
+            f"{kinds.show(values['model_size'])}"
+        )
+    if "rssm_ma" in (values["model"], values["tap_cell"]):
+        for size in (*states, *beliefs):
+            if not 0 < int(values["ma_ppn"] * size) < size:
+                raise kinds.ParameterError(
+                    "ma_ppn must leave neither part of state_size and model_size "
+                    f"empty, as {values['ma_ppn']} does for a size of {size}"
+                )
+    predictors = TAP_CELLS.get(values["model"], (values["model"],))
+    if values["tap_cell"] not in (None, *predictors):
+        raise kinds.ParameterError(
+            f"tap_cell must be {', '.join(predictors) or 'null'} for a model "
+            f"{values['model']!r}, not {values['tap_cell']!r}"
+        )
+
+
+def _resolve_heads(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
+    """Names the head of what is observed; refuses heads that none of the tasks has."""
+    diagnostics = {name for task in chosen for name in task.state_components}
+    observed = values["observations"]
+    known = kinds.choice([observed, "reward", *sorted(diagnostics)], "head")
+    values["gradient_heads"] = [
+        known(observed if head == "image" else head)
+        for head in values["gradient_heads"]
+    ]
+
+
+def find_classes(
+    values: dict[str, Any], models: Mapping[str, str], networks: Mapping[str, str]
+) -> None:
+    """Adds what model, network and planner stand for, in place.
+
+    These are `cell_class`, `tap_class` (or None), `network_module` and
+    `planner_function`, as `module:name`. What is the user's own is imported here, to be
+    checked.
+
+    Args:
+      values: All settings.
+      models: Those of the project, by name.
+      networks: Those of the project, by name.
+
+    Raises:
+      ParameterError: Something of the user's own cannot be used.
+    """
+    found = {
+        "model": models.get(values["model"], values["model"]),
+        "tap_cell": models.get(values["tap_cell"], values["tap_cell"]),
+        "network": networks.get(values["network"], values["network"]),
+        "planner": planners.find(values["planner"], values["discrete_action"]),
+    }
+    checks = {
+        "model": _check_cell,
+        "tap_cell": _check_cell,
+        "network": _check_network,
+        "planner": _check_planner,
+    }
+    for key, check in checks.items():
+        if values[key] is not None and found[key] == values[key]:
+            try:
+                check(extensions.load(values[key]), values)
+            except extensions.ExtensionError as error:
+                message = f"{key} {values[key]!r} cannot be used: {error}"
+                raise kinds.ParameterError(message) from None
+    values["cell_class"], values["tap_class"] = found["model"], found["tap_cell"]
+    values["network_module"] = found["network"]
+    values["planner_function"] = found["planner"]
+
+
+def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:
+    """Refuses what is no class of cells, or cannot be built from the settings."""
+    names = [f"{x.__module__}.{x.__name__}" for x in getattr(cell, "__mro__", ())]
+    if "planet.models.base.Base" not in names:
+        raise extensions.ExtensionError("it is no subclass of planet.models.base.Base")
+    extensions.check_arguments(cell, values)
+
+
+def _check_network(module: Any, values: Mapping[str, Any]) -> None:
+    """Refuses a module without encoder and decoder, or whose ones cannot be built."""
+    for name, given in (("Encoder", ()), ("Decoder", ("shape",))):
+        if not isinstance(getattr(module, name, None), type):
+            raise extensions.ExtensionError(f"it has no class {name!r}")
+        extensions.check_arguments(getattr(module, name), (*values, *given))
+
+
+def _check_planner(planner: Any, values: Mapping[str, Any]) -> None:
+    """Refuses what does not have the signature of a planner."""
+    if not callable(planner):
+        raise extensions.ExtensionError("it is no function")
+    known = (*planners.GIVEN, *planners.SETTINGS, *values)
+    extensions.check_arguments(planner, known)
+    missing = extensions.missing_arguments(planner, planners.GIVEN)
+    if missing:
+        raise extensions.ExtensionError(f"it takes no argument {missing[0]!r}")
