@@ -16,6 +16,7 @@ import tensorflow as tf
 from planet.tools import episode_files
 
 Episode = dict[str, np.ndarray]
+SHUFFLED_BATCHES = 2  # The order is random already; more would keep new episodes out.
 
 
 class Folder:
@@ -138,7 +139,7 @@ def make_dataset(
             data_spec,
             steps,
             num_chunks,
-            100 * batch_size,
+            SHUFFLED_BATCHES * batch_size,
             rng,
         )
     signature = {
@@ -178,7 +179,7 @@ def _chunks(folder, order, data_spec, steps, num_chunks, buffer_size, rng):
     """Chunks in shuffled order.
 
     What waits to be shuffled is the name of the episode and where in it the chunk
-    lies, in [0, 1); so a long buffer costs no memory.
+    lies, in [0, 1): that takes less memory than the chunk.
     """
     places = ((name, rng.random()) for name in order for _ in range(num_chunks))
     for name, place in _shuffle(places, buffer_size, rng):

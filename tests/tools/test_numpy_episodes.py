@@ -91,6 +91,18 @@ def test_new_episodes_make_up_half_of_the_next_scan(folder):
     assert third.count(new) in (2, 3)
 
 
+def test_a_new_episode_is_learned_from_soon(folder):
+    dataset = numpy_episodes.make_dataset(
+        folder, "scan", SPEC, (3, 5), prepare, scan_every=3, seed=1
+    )
+    stream = dataset.as_numpy_iterator()
+    for _ in range(20):
+        next(stream)
+    add(folder, 9)
+    later = np.concatenate([next(stream)["reward"][:, 0] for _ in range(10)])
+    assert (later // 100 == 9).any()
+
+
 def test_uniform_order_takes_all_alike(folder):
     files = numpy_episodes.Folder(folder, 100)
     order = numpy_episodes.uniform(files, 8, random.Random(0))
