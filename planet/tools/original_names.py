@@ -120,7 +120,7 @@ def _places(layer: keras.layers.Layer, visited: set[int]) -> Iterator[_Place]:
         if key not in _KERAS and not key.startswith(_TENSORFLOW)
     }
     if isinstance(layer, keras.Model):  # Keras keeps the layers of these by itself.
-        attributes["layers"] = layer.layers
+        attributes = {"layers": layer.layers, **attributes}
     for attribute, value in attributes.items():
         for step, child in _entries(attribute.lstrip("_"), value):
             if isinstance(child, keras.Variable):
