@@ -5,55 +5,45 @@ from ruamel import yaml
 
 from planet.scripts import configs, runs, tasks
 from planet.tools import parameters
+from tests import experiments
 
-# The published experiments, by what their authors gave: name, config, parameters, and
-# the settings that result.
-PUBLISHED = {
-    "planet": ("default", "{}", {"overshooting": 49, "model": "rssm"}),
-    "no overshooting": ("default", "{overshooting: 0}", {"overshooting": 0}),
-    "random dataset": (
-        "default",
-        "{collect_every: 999999999, num_seed_episodes: 1000}",
-        {"collect_every": 999_999_999, "num_seed_episodes": 1000},
-    ),
-    "random collection": (
-        "default",
-        "{planner_iterations: 0, train_action_noise: 1.0}",
-        {"cem_iterations": 0, "exploration_noises": [1.0]},
-    ),
-    "purely deterministic": (
-        "default",
-        "{overshooting: 0, mean_only: True, divergence_scale: 0.0,"
-        " global_divergence_scale: 0.0}",
-        {"mean_only": True, "divergence_scale": 0.0, "global_divergence_scale": 0.0},
-    ),
-    "one agent all tasks": (
-        "default",
-        "{tasks: all, collect_every: 30000}",
-        {"tasks": list(tasks.ALL), "collect_every": 30_000},
-    ),
-    "camera-ready": ("newhp", "{}", {"future_rnn": True, "free_nats": 3.0}),
-    "camera-ready parameters": (
-        "default",
-        "{future_rnn: true, free_nats: 3.0, overshooting: 0,"
-        " global_divergence_scale: 0.0, overshooting_reward_scale: 0.0}",
-        {"overshooting": 0, "global_divergence_scale": 0.0},
-    ),
-    "noise": ("default", "{exploration_noises: [0.1]}", {"exploration_noises": [0.1]}),
-    "warm start": ("default", "{warm_start: true}", {"warm_start": True}),
+EXPERIMENTS = experiments.read()
+# Settings that result from some of the experiments.
+RESULTING = {
+    "PlaNet": {"tasks": ["cheetah_run"], "overshooting": 49, "model": "rssm"},
+    "camera-ready": {"future_rnn": True, "free_nats": 3.0, "overshooting": 0},
+    "random collection": {"cem_iterations": 0, "exploration_noises": [1.0]},
+    "one agent, all tasks": {"tasks": list(tasks.ALL), "collect_every": 30_000},
+    "discrete actions": {"discrete_action": True, "exploration_noises": [0.1]},
 }
 
 
-@pytest.mark.parametrize("experiment", PUBLISHED)
-def test_published_experiments(experiment):
-    name, text, expected = PUBLISHED[experiment]
-    config = configs.load(name, parameters.parse(text, "--params"))
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_are_what_their_parameters_say(name):
+    config_name, params = EXPERIMENTS[name]
+    config = configs.load(config_name, params)
+    params = parameters.by_own_names(configs.PARAMETERS, params)
+    expected = {k: v for k, v in params.items() if v != "all"}
+    expected |= RESULTING.get(name, {})
     assert {key: config[key] for key in expected} == expected
 
 
+def test_all_experiments_are_read():
+    assert len(EXPERIMENTS) == 22
+    assert RESULTING.keys() <= EXPERIMENTS.keys()
+
+
 def test_camera_ready_by_name_and_by_parameters_is_the_same():
-    _, text, _ = PUBLISHED["camera-ready parameters"]
-    by_parameters = configs.load("default", parameters.parse(text, "--params"))
+    by_parameters = configs.load(
+        "default",
+        {
+            "future_rnn": True,
+            "free_nats": 3.0,
+            "overshooting": 0,
+            "global_divergence_scale": 0.0,
+            "overshooting_reward_scale": 0.0,
+        },
+    )
     assert runs.differences(configs.load("newhp", {}), by_parameters) == []
 
 

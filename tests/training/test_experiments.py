@@ -11,51 +11,27 @@ from planet.control import batch_env
 from planet.scripts import configs, tasks
 from planet.tools import episode_files, noise
 from planet.training import data, define_model, trainer
+from tests import experiments
 
 CLOCKWORK = {"model_size": [8, 6], "state_size": [4, 3], "cw_tau": [1, 3]}
-EQUAL = {"model_size": [8, 8, 8], "state_size": [4, 4, 4], "cw_tau": [1, 2, 4]}
-DETERMINISTIC = {
-    "overshooting": 0,
-    "mean_only": True,
-    "divergence_scale": 0.0,
-    "global_divergence_scale": 0.0,
-}
-CAMERA_READY = {
-    "future_rnn": True,
-    "free_nats": 3.0,
-    "overshooting": 0,
-    "global_divergence_scale": 0.0,
-    "overshooting_reward_scale": 0.0,
-}
 DISCRETE = {"discrete_action": True, "tasks": ["cartpole_balance_da"]}
-EXPERIMENTS = {
-    "planet": {},
-    "no overshooting": {"overshooting": 0},
-    "random dataset": {"collect_every": 999999999, "num_seed_episodes": 2},
-    "random collection": {"planner_iterations": 0, "train_action_noise": 1.0},
-    "purely deterministic": DETERMINISTIC,
-    "purely stochastic": {"model": "ssm"},
-    "all tasks": {"tasks": "all"},
-    "camera-ready": CAMERA_READY,
-    "moving average": {"model": "rssm_ma", "ma_ppn": 0.5, "ma_alpha": 0.5},
-    "clockwork": CLOCKWORK,
+# What makes a published experiment small enough to be run here.
+SMALLER = {
+    "random dataset": {"num_seed_episodes": 2},
+    "first public release": {"batch_shape": [5, 10]},
+}
+PUBLISHED = {
+    name: {**configs.CONFIGS[config](), **params}
+    for name, (config, params) in experiments.read().items()
+}
+MORE = {
     "clockwork of ssm": {**CLOCKWORK, "model": "ssm"},
     "clockwork of rssm_ma": {**CLOCKWORK, "model": "rssm_ma", "ma_ppn": 0.5},
     "clockwork of drnn": {**CLOCKWORK, "model": "drnn"},
     "clockwork of rnn": {**CLOCKWORK, "model": "rnn"},
-    "cell as prior": {**EQUAL, "cell_as_prior": 0.1},
-    "time-agnostic": {"tap_cell": "rssm"},
     "time-agnostic clockwork": {**CLOCKWORK, "tap_cell": "rssm_ma", "ma_ppn": 0.5},
-    "drnn": {"model": "drnn"},
-    "rnn": {"model": "rnn"},
-    "warm start": {"warm_start": True},
-    "discrete": DISCRETE,
     "discrete with warm start": {**DISCRETE, "warm_start": True},
     "discrete by the mode": {**DISCRETE, "discrete_select": "mode"},
-    "share of random actions": {**DISCRETE, "exploration_noises": [0.5]},
-    "plan returns": {"summarise_plan_returns": True},
-    "latents": {"collect_latents": True},
-    "state observations": {"observations": "state"},
     "state observations of several tasks": {
         "observations": "state",
         "tasks": ["cartpole_balance", "finger_spin"],
@@ -63,7 +39,13 @@ EXPERIMENTS = {
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
 }
-QUICK = ("clockwork", "time-agnostic", "discrete with warm start", "state observations")
+EXPERIMENTS = PUBLISHED | MORE
+QUICK = (
+    "clockwork",
+    "time-agnostic",
+    "discrete with warm start",
+    "numbers in place of images",
+)
 QUICK_TASKS = ("gym_breakout",)
 
 
@@ -76,7 +58,7 @@ def mostly_slow(names, quick):
 
 @pytest.mark.parametrize("name", mostly_slow(EXPERIMENTS, QUICK))
 def test_experiment(name, tmp_path):
-    run(EXPERIMENTS[name], tmp_path)
+    run({**EXPERIMENTS[name], **SMALLER.get(name, {})}, tmp_path)
 
 
 @pytest.mark.parametrize("name", mostly_slow(tasks.names(), QUICK_TASKS))
