@@ -82,7 +82,7 @@ def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]
 
 
 def _read_newest_epoch(folder):
-    """Step, states of the newest train phase, states of the test phase behind it."""
+    """Step, states of the newest train phase, states of the test phase after it."""
     steps, parts = [], {"train": [], "test": []}
     for step, path in reversed(latent_files.scan(folder).items()):
         try:
@@ -96,7 +96,7 @@ def _read_newest_epoch(folder):
             steps.append(step)
             parts[arrays["phase"]].append(arrays)
     if not parts["train"]:
-        reason = "no states of a train phase and the test phase behind it in latents/"
+        reason = "no states of a train phase and the test phase after it in latents/"
         raise SkippedRunError(reason)
     return steps[0], *(_join(parts[phase]) for phase in ("train", "test"))
 
@@ -229,7 +229,7 @@ def _make_parser() -> cli.Parser:
         "Says how well what a task tells beside the image, such as position and "
         "velocity, can be read linearly from a model's sample and belief, and from "
         "their principal components: R², 1 at best. The readouts are fit to states of "
-        "the newest train phase, and measured on those of the test phase behind it.",
+        "the newest train phase, and measured on those of the test phase that follows.",
     )
     parser.add_argument(
         "runs",

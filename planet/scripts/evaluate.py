@@ -118,7 +118,7 @@ def _find_run(folder):
     """The run that a folder is of, or that is the only one in it."""
     found = runs.find(folder)
     if not found:
-        raise EvaluationError(f"there is no run in {folder}, for want of config.yaml")
+        raise EvaluationError(f"there is no run in {folder}: it has no config.yaml")
     if len(found) > 1:
         names = ", ".join(run.name for run in found)
         raise EvaluationError(f"{folder} holds several runs; choose one: {names}")

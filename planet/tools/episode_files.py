@@ -19,7 +19,7 @@ from planet.tools import atomic_files
 REQUIRED = ("action", "reward")
 
 
-class TornEpisode(ValueError):  # noqa: N818 (it says what the file is)
+class TornEpisodeError(ValueError):
     """A file that does not hold a complete episode.
 
     Attributes:
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the arrays [T, ...] of an episode.
 
     Raises:
-      TornEpisode: The file is damaged, an array is missing, or their lengths differ.
+      TornEpisodeError: The file is damaged, an array is missing, or their lengths differ.
       OSError: The file cannot be read at all.
     """
     content = pathlib.Path(path).read_bytes()
@@ -68,9 +68,9 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
             episode = {name: arrays[name] for name in arrays.files}
         lengths = {name: len(episode[name]) for name in (*REQUIRED, *episode)}
     except Exception as error:  # A damaged archive can fail in a dozen ways.
-        raise TornEpisode(path, f"{type(error).__name__}: {error}") from error
+        raise TornEpisodeError(path, f"{type(error).__name__}: {error}") from error
     if len(set(lengths.values())) > 1:
-        raise TornEpisode(path, f"lengths differ: {lengths}")
+        raise TornEpisodeError(path, f"lengths differ: {lengths}")
     return episode
 
 

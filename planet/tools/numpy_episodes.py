@@ -51,7 +51,7 @@ class Folder:
             return self._cache[name]
         try:
             episode = episode_files.read(name)
-        except episode_files.TornEpisode as error:
+        except episode_files.TornEpisodeError as error:
             if name not in self._torn:
                 print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
             self._torn.add(name)

@@ -63,7 +63,7 @@ class Report:
             self._append(key, float(value))
 
     def add_simulations(self, simulations: Sequence[Simulation]) -> None:
-        """Adds what episodes returned, the actions there, and what plans promised."""
+        """Adds returns and actions of episodes, and the imagined returns of plans."""
         for simulation in simulations:
             self._append("score", simulation.score)
             self._scores[simulation.task].append(simulation.score)

@@ -1,8 +1,8 @@
 """Runs of an experiment in numbered folders, shared by workers, resumed when stopped.
 
-A run's folder tells its state by its files: `PING` while a worker is at it, renewed as
-long as the worker lives; `DONE` when it is finished; `FAIL`, with a traceback, when it
-ended with an error. One that has none of them was interrupted.
+The files in a run's folder tell its state: `PING` while a worker trains it, renewed for
+as long as the worker lives; `DONE` once it is finished; `FAIL`, with a traceback, if it
+ended with an error. A run with none of them was interrupted.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 
 
 class Experiment:
-    """The runs of a logdir that fall to this worker, one after the other.
+    """The runs of a logdir that this worker trains, one after the other.
 
-    Iterating gives the runs; a run of which another worker is alive, or that is
-    finished, is left out. `failed` holds the runs that ended with an error. To be used
-    as a context, which removes the logdir at its end if that is a temporary one.
+    Iterating gives the runs; one that is finished, or that a live worker is training,
+    is left out. `failed` holds the runs that ended with an error. Use it as a context,
+    which removes the logdir at its end if that is a temporary one.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Run:
         self._fail = logdir / "FAIL"
 
     def acquire(self) -> bool:
-        """Takes the run for this worker, and says what becomes of it.
+        """Takes the run for this worker if it is free, and prints what it did.
 
         Returns:
-          Whether the run is this worker's; if so, iterating it gives it back.
+          Whether the run is now this worker's; iterating it releases it at the end.
         """
         if self._done.exists():
             _say(f"Skip {self.logdir}: finished")
@@ -119,7 +119,7 @@ class Run:
         started = self.logdir.is_dir() and any(self.logdir.iterdir())
         self.logdir.mkdir(parents=True, exist_ok=True)
         if self._heartbeat and not self._heartbeat.start():
-            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is at it")
+            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is training it")
             return False
         if self._done.exists():  # Since the first look, by another worker.
             self._release()
@@ -157,11 +157,11 @@ class Run:
 
 
 class Heartbeat:
-    """Tells the workers that share a logdir which of them is at a run, and alive.
+    """Tells the workers that share a logdir which of them is training a run.
 
-    The file `PING` names the worker and the time. Who finds none links his own there,
-    which fails if another was faster. Who finds a stale one first moves it away; should
-    it have been replaced by a fresh one meanwhile, it is put back.
+    The file `PING` names the worker and the time. A worker that finds none links its
+    own file there, which fails if another worker was faster. A stale one is moved away
+    first, and put back if it turns out to have been renewed in the meantime.
     """
 
     def __init__(self, folder: pathlib.Path, every: float):
@@ -192,14 +192,14 @@ class Heartbeat:
         return True
 
     def stop(self) -> None:
-        """Gives the run back."""
+        """Releases the run."""
         self._stopped.set()
         self._thread.join()
         if self.owner() == self.worker:
             self._ping.unlink()
 
     def owner(self) -> str | None:
-        """Name of the worker that is at the run."""
+        """Name of the worker that is training the run."""
         ping = self._read()
         return ping and _parse(ping)[0]
 

@@ -113,7 +113,7 @@ def logdir(tmp_path):
     ("arguments", "message"),
     [
         (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
-        (("--logdir", "planet"), "there is no run in planet, for want of config.yaml"),
+        (("--logdir", "planet"), "there is no run in planet: it has no config.yaml"),
         (("--checkpoint", "40"), "no checkpoint of step 40; there are 20, 100"),
         (("--tasks", "dumy"), "unknown task of the run 'dumy'; did you mean 'dummy'?"),
         (

@@ -83,7 +83,7 @@ def test_a_killed_writer_leaves_complete_episodes_only(tmp_path):
 def test_a_torn_file_is_recognized(tmp_path_factory, content, share):
     path = tmp_path_factory.getbasetemp() / "torn.npz"
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(episode_files.TornEpisode) as caught:
+    with pytest.raises(episode_files.TornEpisodeError) as caught:
         episode_files.read(path)
     assert caught.value.path == path
     assert str(path) in str(caught.value)
@@ -101,7 +101,7 @@ def test_a_damaged_byte_is_harmless_or_recognized(
     path.write_bytes(damaged)
     try:
         episode = episode_files.read(path)
-    except episode_files.TornEpisode:
+    except episode_files.TornEpisodeError:
         return
     assert_equal_episodes(episode, make_episode())
 
@@ -116,7 +116,7 @@ def test_a_damaged_byte_is_harmless_or_recognized(
 )
 def test_files_that_hold_something_else_are_refused(tmp_path, change, reason):
     np.savez(tmp_path / "other.npz", **{**make_episode(), **change})
-    with pytest.raises(episode_files.TornEpisode, match=reason):
+    with pytest.raises(episode_files.TornEpisodeError, match=reason):
         episode_files.read(tmp_path / "other.npz")
 
 
@@ -125,7 +125,7 @@ def test_no_array_may_be_missing(tmp_path, name):
     episode = make_episode()
     del episode[name]
     np.savez(tmp_path / "other.npz", **episode)
-    with pytest.raises(episode_files.TornEpisode, match=name):
+    with pytest.raises(episode_files.TornEpisodeError, match=name):
         episode_files.read(tmp_path / "other.npz")
 
 
