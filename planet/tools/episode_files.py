@@ -59,7 +59,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the arrays [T, ...] of an episode.
 
     Raises:
-      TornEpisodeError: The file is damaged, an array is missing, or their lengths differ.
+      TornEpisodeError: The file is damaged, an array is missing, or lengths differ.
       OSError: The file cannot be read at all.
     """
     content = pathlib.Path(path).read_bytes()

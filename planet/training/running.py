@@ -119,7 +119,7 @@ class Run:
         started = self.logdir.is_dir() and any(self.logdir.iterdir())
         self.logdir.mkdir(parents=True, exist_ok=True)
         if self._heartbeat and not self._heartbeat.start():
-            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is training it")
+            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is at it")
             return False
         if self._done.exists():  # Since the first look, by another worker.
             self._release()
