@@ -7,13 +7,11 @@ import sysconfig
 ROOT = pathlib.Path(__file__).parent.parent
 ENVIRONMENT_SIDE = (
     "planet.control.batch_env",
-    "planet.control.dummy_env",
-    "planet.control.inspection",
-    "planet.control.opengl",
     "planet.control.random_episodes",
     *(
-        f"planet.control.wrappers.{path.stem}"
-        for path in (ROOT / "planet" / "control" / "wrappers").glob("[a-z]*.py")
+        f"planet.control.{room}.{path.stem}"
+        for room in ("envs", "wrappers")
+        for path in (ROOT / "planet" / "control" / room).glob("[a-z]*.py")
     ),
     "planet.scripts.evaluate",
     "planet.scripts.random_returns",

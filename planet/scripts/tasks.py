@@ -27,11 +27,10 @@ import gymnasium
 from gymnasium.spaces import Dict, Discrete
 from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservation
 
-from planet.control import inspection
-from planet.control.dummy_env import DummyEnv
+from planet.control.envs import adapters, inspection
+from planet.control.envs.dummy_env import DummyEnv
 from planet.control.wrappers import (
     actions,
-    adapters,
     duration,
     errors,
     observations,

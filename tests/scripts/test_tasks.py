@@ -414,7 +414,7 @@ def test_failing_constructors_show_their_traceback(name, message, capfd):
     assert len(str(caught.value).splitlines()) == 1
     errors = capfd.readouterr().err
     assert errors.startswith("Traceback")
-    assert "planet/control/inspection.py" in errors
+    assert "planet/control/envs/inspection.py" in errors
 
 
 def test_environment_without_pixels_shows_its_state():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import gymnasium
 from gymnasium.wrappers import TimeLimit
 
-from planet.control import opengl
+from planet.control.envs import opengl
 from planet.control.wrappers.errors import UnusableEnvError
 
 # Extras of this package, and a module that each of them brings.

@@ -12,7 +12,7 @@ from typing import Any
 
 import gymnasium
 
-from planet.control import opengl
+from planet.control.envs import opengl
 from planet.control.wrappers.errors import UnusableEnvError
 from planet.tools import parameters
 

@@ -1,6 +1,6 @@
 """Headless OpenGL: whether it works, who renders, and where that is safe.
 
-    python -m planet.control.opengl
+    python -m planet.control.envs.opengl
 
 renders one frame and prints the name of the renderer, or ends with one line that says
 why it cannot.
@@ -19,7 +19,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_ERROR = "planet.control.opengl: error: "
+_ERROR = "planet.control.envs.opengl: error: "
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
 _LIBRARIES = ("libEGL", "libGL", "libOSMesa")
 _IMPORTING = threading.Lock()
@@ -69,7 +69,7 @@ def renderer() -> str:
     Raises:
       OpenGLError: Rendering does not work.
     """
-    command = [sys.executable, "-m", "planet.control.opengl"]
+    command = [sys.executable, "-m", "planet.control.envs.opengl"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         reason = result.stderr.rpartition(_ERROR)[2].strip()
