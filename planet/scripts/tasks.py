@@ -27,12 +27,12 @@ import gymnasium
 from gymnasium.spaces import Dict, Discrete
 from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservation
 
+from planet.control import errors
 from planet.control.envs import adapters, inspection
 from planet.control.envs.dummy_env import DummyEnv
 from planet.control.wrappers import (
     actions,
     duration,
-    errors,
     observations,
     recording,
 )

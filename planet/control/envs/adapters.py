@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 
 from planet.control.envs import opengl
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 from planet.tools import parameters
 
 Size = tuple[int, int]

@@ -11,7 +11,7 @@ import gymnasium
 from gymnasium.wrappers import TimeLimit
 
 from planet.control.envs import opengl
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 
 # Extras of this package, and a module that each of them brings.
 EXTRAS = {

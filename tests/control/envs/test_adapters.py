@@ -8,7 +8,7 @@ import pytest
 
 from planet.control import batch_env
 from planet.control.envs import adapters
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 
 SIZE = (64, 64)
 

@@ -5,7 +5,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 from planet.control.envs import adapters, inspection
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 from tests.control import user_envs
 
 
