@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import importlib.util
 import multiprocessing
 import sys
 import traceback
@@ -60,6 +61,14 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
     if isinstance(result, Description):
         return result
     raise UnusableEnvError(result)
+
+
+def is_importable(module: str) -> bool:
+    """Tells whether there is a top-level module of that name, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # No name, or a module without a specification.
+        return False
 
 
 def missing_extra(extra: str) -> str:
