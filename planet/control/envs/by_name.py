@@ -64,7 +64,7 @@ def _inspect(name, seen):
 
 
 def _undescribed(name):
-    """What can be said about an environment before it was made."""
+    """What can be said about an environment before it has been made."""
     library, _, rest = name.partition(":")
     if library in LIBRARIES:
         adapter, repeat = LIBRARIES[library]
@@ -81,7 +81,7 @@ def _undescribed(name):
 
 
 def _described(name, found):
-    """What can be said about an environment after it was made."""
+    """What can be said about an environment once it has been made."""
     shapes = {key: box.shape for key, box in found.observation_space.items()}
     *_, channels = shapes.pop("image", (0,))
     return dataclasses.replace(

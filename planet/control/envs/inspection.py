@@ -31,8 +31,8 @@ class Description:
       observation_space: Space of its observations.
       action_space: Space of its actions.
       max_steps: Steps after which it ends at the latest; None where it does not say.
-      uses_opengl: Whether it has loaded OpenGL for its first observation.
-      extra: Extra of this package that it has made use of.
+      uses_opengl: Whether it loaded OpenGL for its first observation.
+      extra: Extra of this package that it makes use of.
     """
 
     observation_space: gymnasium.Space
@@ -49,8 +49,8 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
       env_ctor: Makes the environment; picklable.
 
     Raises:
-      UnusableEnvError: That fails. For exceptions that nobody expects, the process has
-          printed the traceback.
+      UnusableEnvError: It cannot be made or reset. If the cause is an unexpected
+          exception, the process has printed the traceback.
     """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:

@@ -5,8 +5,8 @@
 renders one frame and prints the name of the renderer, or ends with one line that says
 why it cannot.
 
-TensorFlow and a software renderer cannot share a process: both bring an LLVM of their
-own, and the second to come is a segmentation fault that no `except` catches.
+TensorFlow and a software renderer cannot share a process: each brings an LLVM of
+its own, and loading the second one is a segmentation fault that no `except` catches.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class OpenGLError(RuntimeError):
 
 
 def select_backend() -> None:
-    """Makes MuJoCo render with EGL where there is no display and no other wish.
+    """Makes MuJoCo render with EGL unless there is a display or MUJOCO_GL is set.
 
     Takes effect when called before the first import of dm_control.
     """
@@ -64,7 +64,7 @@ def is_loaded() -> bool:
 
 @functools.cache
 def renderer() -> str:
-    """Asks a process of its own, once, who renders on this machine.
+    """Finds out, once and in a process of its own, what renders on this machine.
 
     Raises:
       OpenGLError: Rendering does not work.

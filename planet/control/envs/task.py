@@ -15,9 +15,9 @@ class TaskSpec:
     """What a catalogue says about a task.
 
     Attributes:
-      make: Makes the bare environment; picklable. Its argument is `size=`, height and
-          width of the images to render, None for no images; or `frameskip=`, how often
-          to repeat each action, if it is `emulated`.
+      make: Makes the environment without wrappers; picklable. It is called with
+          `size=`, height and width of the images to render, or None for no images; or,
+          where it is `emulated`, with `frameskip=`, how often to repeat each action.
       action_repeat: How often each action is repeated unless the user says otherwise.
       action_size: Entries of an action, or number of choices.
       discrete: Whether the environment's own actions are choices.
@@ -25,7 +25,7 @@ class TaskSpec:
       state_sizes: Numbers in each observation other than the image, by name.
       own_image: Whether the image is not rendered but an observation of its own, which
           takes the place of the others.
-      channels: Colours of the image: 3, or 1 for grey.
+      channels: Of the image: 3, or 1 for grey.
       rows: First row kept of the environment's own image, and first row cut off below.
       step_limit: Steps after which the environment ends an episode at the latest; None
           where it does not say.
