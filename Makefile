@@ -27,10 +27,10 @@ $(VENV)/.installed: setup.py
 
 # Whether frames can be rendered without a screen.
 $(VENV)/.opengl: $(VENV)/.installed
-	@$(BIN)/python -m planet.control.opengl || \
+	@$(BIN)/python -m planet.control.envs.opengl || \
 	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
 		echo 'Installing headless OpenGL.' && $(call install_gl) && \
-		$(BIN)/python -m planet.control.opengl; \
+		$(BIN)/python -m planet.control.envs.opengl; \
 	else \
 		echo 'Headless OpenGL does not work. On Debian, this installs it:' >&2; \
 		echo '  $(strip $(call install_gl,sudo))' >&2; \

@@ -1,5 +1,7 @@
 """Fixtures that several packages of tests share."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -7,6 +9,7 @@ import sys
 
 import pytest
 
+pytest.register_assert_rewrite("tests.control.playing")
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -25,3 +28,11 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def process():
+    """A process that may render."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
+        yield executor

@@ -14,7 +14,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planet.control import batch_env, opengl
+from planet.control import batch_env
+from planet.control.envs import opengl
 from planet.scripts import random_returns, runs, tasks
 from planet.tools import atomic_files, cli, parameters, tables, video
 

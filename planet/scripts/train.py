@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import ml_collections
 
-from planet.control import opengl
+from planet.control.envs import opengl
 from planet.scripts import configs, runs, tasks
 from planet.tools import cli, parameters
 from planet.training import running

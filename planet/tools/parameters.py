@@ -62,8 +62,9 @@ def unknown(what: str, word: Any, known: Iterable[str], place: str = "") -> str:
       known: Those that could have been meant.
       place: Where the word was given, such as " in --params".
     """
-    nearest = difflib.get_close_matches(str(word).lower(), list(known), 1, cutoff=0)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else "there is none"
+    by_lower = {entry.lower(): entry for entry in known}
+    nearest = difflib.get_close_matches(str(word).lower(), by_lower, 1, cutoff=0)
+    hint = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "there is none"
     return f"unknown {what} {show(word)}{place}; {hint}"
 
 

@@ -13,7 +13,7 @@ from gymnasium.wrappers import TimeLimit
 
 from planet.control import batch_env
 from planet.control.batch_env import BatchEnv, EnvError
-from planet.control.dummy_env import DummyEnv
+from planet.control.envs.dummy_env import DummyEnv
 from tests.control import counting_env
 from tests.control.counting_env import CountingEnv
 

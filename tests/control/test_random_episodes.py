@@ -5,7 +5,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 from planet.control import batch_env
-from planet.control.dummy_env import DummyEnv
+from planet.control.envs.dummy_env import DummyEnv
 from planet.control.random_episodes import random_episodes
 from planet.control.wrappers.recording import Record
 from planet.tools import episode_files

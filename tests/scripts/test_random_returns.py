@@ -114,7 +114,7 @@ def test_help(run_python):
 
 def test_nothing_is_rendered(run_python):
     program = """
-from planet.control import opengl
+from planet.control.envs import opengl
 from planet.scripts import tasks
 (task,) = tasks.load(tasks.Selection(["cheetah_run"], observations="nothing"))
 env = task.env_ctor()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from planet.control import opengl
+from planet.control.envs import opengl
 from planet.scripts import configs, runs, tasks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 
 
 class OneHot(Box):

@@ -11,7 +11,7 @@ import PIL.Image
 from gymnasium import spaces
 from gymnasium.spaces import Box, Dict
 
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.errors import UnusableEnvError
 
 _NARROW = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
 _NUMERIC = (Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)

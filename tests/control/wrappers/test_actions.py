@@ -8,8 +8,8 @@ from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.utils.env_checker import check_env
 
+from planet.control.errors import UnusableEnvError
 from planet.control.wrappers import actions
-from planet.control.wrappers.errors import UnusableEnvError
 from tests.control.counting_env import CountingEnv
 
 

@@ -7,8 +7,8 @@ from gymnasium import spaces
 from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 
+from planet.control.errors import UnusableEnvError
 from planet.control.wrappers import observations
-from planet.control.wrappers.errors import UnusableEnvError
 from tests.control.counting_env import CountingEnv
 
 

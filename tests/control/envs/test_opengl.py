@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from planet.control import opengl
+from planet.control.envs import opengl
 
 
 def run(*command, **environment):
@@ -19,17 +19,17 @@ needs_software = pytest.mark.skipif(
 
 
 def test_the_renderer_has_a_name():
-    result = run("-m", "planet.control.opengl")
+    result = run("-m", "planet.control.envs.opengl")
     assert result.returncode == 0
     assert result.stdout.strip() == opengl.renderer()
     assert len(opengl.renderer().splitlines()) == 1
 
 
 def test_failure_is_one_line(monkeypatch):
-    result = run("-m", "planet.control.opengl", MUJOCO_GL="off")
+    result = run("-m", "planet.control.envs.opengl", MUJOCO_GL="off")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    prefix = "planet.control.opengl: error: "
+    prefix = "planet.control.envs.opengl: error: "
     assert line.startswith(f"{prefix}cannot render with MUJOCO_GL=off")
     monkeypatch.setenv("MUJOCO_GL", "off")
     with pytest.raises(opengl.OpenGLError) as caught:

@@ -1,4 +1,4 @@
-"""What is wrong with an environment, for its user."""
+"""The error that wrappers and sources of environments share."""
 
 
 class UnusableEnvError(ValueError):

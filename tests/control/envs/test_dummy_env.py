@@ -3,7 +3,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import TimeLimit
 
-from planet.control.dummy_env import DummyEnv
+from planet.control.envs.dummy_env import DummyEnv
 
 
 @pytest.mark.parametrize("state_size", [0, 4])

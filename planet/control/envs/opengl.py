@@ -1,12 +1,12 @@
 """Headless OpenGL: whether it works, who renders, and where that is safe.
 
-    python -m planet.control.opengl
+    python -m planet.control.envs.opengl
 
 renders one frame and prints the name of the renderer, or ends with one line that says
 why it cannot.
 
-TensorFlow and a software renderer cannot share a process: both bring an LLVM of their
-own, and the second to come is a segmentation fault that no `except` catches.
+TensorFlow and a software renderer cannot share a process: each brings an LLVM of
+its own, and loading the second one is a segmentation fault that no `except` catches.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_ERROR = "planet.control.opengl: error: "
+_ERROR = "planet.control.envs.opengl: error: "
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
 _LIBRARIES = ("libEGL", "libGL", "libOSMesa")
 _IMPORTING = threading.Lock()
@@ -30,7 +30,7 @@ class OpenGLError(RuntimeError):
 
 
 def select_backend() -> None:
-    """Makes MuJoCo render with EGL where there is no display and no other wish.
+    """Makes MuJoCo render with EGL unless there is a display or MUJOCO_GL is set.
 
     Takes effect when called before the first import of dm_control.
     """
@@ -64,12 +64,12 @@ def is_loaded() -> bool:
 
 @functools.cache
 def renderer() -> str:
-    """Asks a process of its own, once, who renders on this machine.
+    """Finds out, once and in a process of its own, what renders on this machine.
 
     Raises:
       OpenGLError: Rendering does not work.
     """
-    command = [sys.executable, "-m", "planet.control.opengl"]
+    command = [sys.executable, "-m", "planet.control.envs.opengl"]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         reason = result.stderr.rpartition(_ERROR)[2].strip()

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import importlib.util
 import multiprocessing
 import sys
 import traceback
@@ -10,8 +11,8 @@ from collections.abc import Callable
 import gymnasium
 from gymnasium.wrappers import TimeLimit
 
-from planet.control import opengl
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.envs import opengl
+from planet.control.errors import UnusableEnvError
 
 # Extras of this package, and a module that each of them brings.
 EXTRAS = {
@@ -30,8 +31,8 @@ class Description:
       observation_space: Space of its observations.
       action_space: Space of its actions.
       max_steps: Steps after which it ends at the latest; None where it does not say.
-      uses_opengl: Whether it has loaded OpenGL for its first observation.
-      extra: Extra of this package that it has made use of.
+      uses_opengl: Whether it loaded OpenGL for its first observation.
+      extra: Extra of this package that it makes use of.
     """
 
     observation_space: gymnasium.Space
@@ -48,8 +49,8 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
       env_ctor: Makes the environment; picklable.
 
     Raises:
-      UnusableEnvError: That fails. For exceptions that nobody expects, the process has
-          printed the traceback.
+      UnusableEnvError: It cannot be made or reset. If the cause is an unexpected
+          exception, the process has printed the traceback.
     """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
@@ -60,6 +61,14 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
     if isinstance(result, Description):
         return result
     raise UnusableEnvError(result)
+
+
+def is_importable(module: str) -> bool:
+    """Tells whether there is a top-level module of that name, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # No name, or a module without a specification.
+        return False
 
 
 def missing_extra(extra: str) -> str:

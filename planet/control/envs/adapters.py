@@ -1,6 +1,6 @@
 """Adapters that turn the environments of other libraries into gymnasium's.
 
-An environment that shall not render is made with `size` None.
+With a `size` of None, an environment is made that does not render.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ from typing import Any
 
 import gymnasium
 
-from planet.control import opengl
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.envs import opengl
+from planet.control.errors import UnusableEnvError
 from planet.tools import parameters
 
 Size = tuple[int, int]
@@ -23,7 +23,7 @@ def dm_control(name: str, size: Size | None) -> gymnasium.Env:
     """Loads a task of the DeepMind Control Suite.
 
     Args:
-      name: The body and what it shall do, for example `cartpole_balance`.
+      name: Body and goal, for example `cartpole_balance`.
       size: Height and width of what `render` returns, the view of camera 0.
 
     Returns:
@@ -59,10 +59,10 @@ def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
     """Makes an environment that is registered with gymnasium.
 
     Args:
-      name: Its id, for example `Pendulum-v1`; `module:id` imports a module before.
-      size: Height and width of what `render` returns, if it can be asked for; an
-          environment that cannot render is made all the same.
-      settings: Handed to its constructor.
+      name: Its id, for example `Pendulum-v1`; `module:id` imports that module first.
+      size: Height and width of what `render` returns, where the environment leaves
+          them open; one that cannot render is made all the same.
+      settings: Passed to its constructor.
 
     Raises:
       UnusableEnvError: There is no such environment.
@@ -113,7 +113,7 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
 
     Args:
       name: Its id, for example `CartPole-v1`.
-      size: Whether it shall render; it decides itself how large.
+      size: Anything but None if it is to render, in a size of its own choice.
 
     Raises:
       UnusableEnvError: There is no such environment.
@@ -171,7 +171,7 @@ def _require_known(what: str, word: str, known: Iterable[str]) -> None:
 
 
 def _render_modes(entry_point) -> Iterable[str]:
-    """What an environment can render to, known before it is made."""
+    """Render modes of an environment, known before it is made."""
     if isinstance(entry_point, str):
         entry_point = gymnasium.envs.registration.load_env_creator(entry_point)
     return getattr(entry_point, "metadata", {}).get("render_modes", ())
@@ -190,13 +190,13 @@ def _prepare_mujoco(size: Size | None) -> None:
 
 
 def _do_without_display() -> None:
-    """Lets pygame draw to memory without a complaint that there is no screen."""
+    """Lets pygame draw to memory without complaining that there is no screen."""
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 def _silence_predecessor() -> None:
-    """Keeps gym, which shimmy imports, from telling at length that it is old."""
+    """Keeps gym, which shimmy imports, from announcing at length that it is old."""
     with contextlib.suppress(ImportError):
         from gym_notices import notices
 
@@ -204,5 +204,5 @@ def _silence_predecessor() -> None:
 
 
 def _ignore_warnings_of_models() -> None:
-    """Silences a deprecation in cheetah's that its users can do nothing about."""
+    """Silences a deprecation in cheetah's model, which users can do nothing about."""
     logging.getLogger("absl").addFilter(lambda log: "settotalmass" not in str(log.msg))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from planet.control import batch_env
-from planet.control.wrappers import adapters
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.envs import adapters
+from planet.control.errors import UnusableEnvError
 
 SIZE = (64, 64)
 
@@ -16,8 +16,7 @@ SIZE = (64, 64)
 def test_control_suite_without_rendering_is_safe_beside_tensorflow(run_python):
     program = """
 import tensorflow
-from planet.control import opengl
-from planet.control.wrappers import adapters
+from planet.control.envs import adapters, opengl
 env = adapters.dm_control("ball_in_cup_catch", None)
 env.reset(seed=0)
 env.step(env.action_space.sample())

@@ -5,6 +5,11 @@ import numpy as np
 from gymnasium.spaces import Box, Dict
 
 
+def make(size: tuple[int, int] | None) -> "DummyEnv":
+    """Makes an environment that shows images, or four numbers if `size` is None."""
+    return DummyEnv(state_size=0 if size else 4)
+
+
 class DummyEnv(gymnasium.Env):
     """Shows random images [64, 64, 3], pays random rewards in [0, 1), never ends.
 

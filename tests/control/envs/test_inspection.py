@@ -4,9 +4,8 @@ import gymnasium
 import pytest
 from gymnasium.wrappers import TimeLimit
 
-from planet.control import inspection
-from planet.control.wrappers import adapters
-from planet.control.wrappers.errors import UnusableEnvError
+from planet.control.envs import adapters, inspection
+from planet.control.errors import UnusableEnvError
 from tests.control import user_envs
 
 

@@ -1,0 +1,100 @@
+"""What is said about a task: by its catalogue, by the user, and in the end."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import gymnasium
+
+
+class TaskError(ValueError):
+    """A task that cannot be used; the message is one line for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSpec:
+    """What a catalogue says about a task.
+
+    Attributes:
+      make: Makes the environment without wrappers; picklable. It is called with
+          `size=`, height and width of the images to render, or None for no images; or,
+          where it is `emulated`, with `frameskip=`, how often to repeat each action.
+      action_repeat: How often each action is repeated unless the user says otherwise.
+      action_size: Entries of an action, or number of choices.
+      discrete: Whether the environment's own actions are choices.
+      action_values: Values for every entry of an action, to choose from.
+      state_sizes: Numbers in each observation other than the image, by name.
+      own_image: Whether the image is not rendered but an observation of its own, which
+          takes the place of the others.
+      channels: Of the image: 3, or 1 for grey.
+      rows: First row kept of the environment's own image, and first row cut off below.
+      step_limit: Steps after which the environment ends an episode at the latest; None
+          where it does not say.
+      pad_to_chunk: Whether to hold the end of a short episode until the episode is as
+          long as a training sequence.
+      emulated: Whether an emulator repeats the actions, rather than a wrapper.
+      extra: Extra of this package that the environment needs.
+    """
+
+    make: Callable[..., gymnasium.Env]
+    action_repeat: int
+    action_size: int
+    discrete: bool = False
+    action_values: tuple[float, ...] = ()
+    state_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    own_image: bool = False
+    channels: int = 3
+    rows: tuple[int, int] | None = None
+    step_limit: int | None = None
+    pad_to_chunk: bool = False
+    emulated: bool = False
+    extra: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What the user says about tasks, as part of a configuration.
+
+    Attributes:
+      tasks: Their names, or `all`.
+      action_repeat: Replaces the usual number of every task unless it is None.
+      action_repeats: Replace the usual numbers of the tasks they name.
+      observations: What the agent sees: `image`; `state`, all numbers in one vector,
+          for which nothing is rendered; or `nothing`.
+      batch_shape: Training sequences in a batch, and steps in a sequence, which no
+          episode may fall short of.
+    """
+
+    tasks: Sequence[str] | str
+    action_repeat: int | None = None
+    action_repeats: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    observations: str = "image"
+    batch_shape: tuple[int, int] = (1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """All there is to know about a task before its environment is made.
+
+    Attributes:
+      name: The word users know it by.
+      env_ctor: Makes the environment; picklable.
+      max_length: Decisions in the longest episode.
+      action_size: Entries of an action.
+      state_components: Names of the observations beside the one that the agent sees.
+      renders: Whether the environment needs OpenGL.
+      discrete: Whether an action is a one-hot vector.
+      channels: Of the image, where the agent sees that.
+      state_size: Entries of the state, where the agent sees that.
+      extra: Extra of this package that the environment needs.
+    """
+
+    name: str
+    env_ctor: Callable[[], gymnasium.Env]
+    max_length: int
+    action_size: int
+    state_components: tuple[str, ...]
+    renders: bool
+    discrete: bool = False
+    channels: int = 3
+    state_size: int = 0
+    extra: str | None = None

@@ -1,0 +1,168 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from planet.scripts import tasks
+from tests.control.playing import assert_valid, check, load, load_one, play
+
+USERS = "tests.control.user_envs"
+WALK = f"{USERS}:drawn"
+BY_NAME = ["gym:Pendulum-v1", "ale:Pong", "oldgym:CartPole-v1", WALK]
+MORE_BY_NAME = [
+    "dmc:point_mass_easy",
+    "dmc:manipulator_bring_ball",
+    "gym:FrozenLake-v1",
+    "gym:HalfCheetah-v5",
+    "gym:CarRacing-v3",
+    "gym:LunarLander-v3",
+    "ale:MontezumaRevenge",
+    "oldgym:MountainCar-v0",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dmc:ball_in_cup_catch", (2, False, 1000, {"position", "velocity"})),
+        ("gym:Pendulum-v1", (1, False, 200, {"state"})),
+        ("gym:CarRacing-v3", (3, False, 1000, set())),
+        ("ale:Pong", (6, True, 250, set())),
+        ("oldgym:CartPole-v1", (2, True, 500, {"state"})),
+        (WALK, (1, False, 1000, {"state"})),
+        ("tests.control.user_envs:limited", (1, False, 20, {"state"})),
+    ],
+)
+def test_environments_by_name(name, expected):
+    task = load_one(name)
+    assert task.name == name
+    found = task.action_size, task.discrete, task.max_length, set(task.state_components)
+    assert found == expected
+    assert task.renders == name.startswith("dmc:")
+    assert pickle.loads(pickle.dumps(task)) is not None
+
+
+def test_action_repeat_of_environments_by_name():
+    assert load_one("gym:Pendulum-v1", action_repeat=3).max_length == 67
+    assert load_one("ale:Pong", action_repeats={"ale:Pong": 10}).max_length == 100
+
+
+def test_short_episodes_are_held_to_the_length_of_a_chunk(tmp_path):
+    chunk = {"batch_shape": (8, 50)}
+    assert load_one("tests.control.user_envs:limited", **chunk).max_length == 50
+    assert load_one("gym:Pendulum-v1", action_repeat=10, **chunk).max_length == 50
+    task = load_one("oldgym:CartPole-v1", **chunk)
+    episodes = play(task, tmp_path, amount=5)
+    for episode in episodes:
+        assert_valid(task, episode, shortest=50)
+        paid = episode["reward"][1:] == 1
+        end = paid.argmin() if not paid.all() else len(paid)
+        assert not paid[end:].any()
+        for name in ("image", "state"):
+            held = episode[name][1 + end :]
+            assert (held == episode[name][end]).all()
+    assert min(episode["reward"].sum() for episode in episodes) < 50
+
+
+def test_own_environment_plays_and_obeys_its_seed(tmp_path, process):
+    task = load_one(WALK, batch_shape=(1, 10))
+    (episode,) = play(task, tmp_path / "one")
+    (again,) = play(task, tmp_path / "two")
+    assert_valid(task, episode, shortest=10)
+    for name, array in episode.items():
+        np.testing.assert_array_equal(array, again[name])
+    steps = 2 * episode["action"][1:]  # Its actions reach from -2 to 2.
+    np.testing.assert_allclose(
+        episode["state"][2:10], episode["state"][1:9] + steps[1:9], atol=1e-5
+    )
+    process.submit(check, task.env_ctor).result()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*BY_NAME, *(pytest.param(x, marks=pytest.mark.slow) for x in MORE_BY_NAME)],
+)
+def test_environment_checker_is_content_with_environments_by_name(process, name):
+    task = load_one(name)
+    process.submit(check, task.env_ctor).result()
+    if task.state_components:
+        env_ctor = load_one(name, observations="state").env_ctor
+        process.submit(check, env_ctor).result()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("walker", "unknown task 'walker'; did you mean 'walker_walk'?"),
+        ("gmy:Pong", "unknown task 'gmy:Pong': there is no module 'gmy', and "),
+        (":", "unknown task ':': there is no module '', and "),
+        ("dmc:walker_rn", "unknown task of the control suite 'walker_rn'; did you "),
+        ("gym:Pendulm-v1", "unknown id of gymnasium 'Pendulm-v1'; did you mean 'Pend"),
+        ("ale:Pongg", "unknown game 'Pongg'; did you mean 'Pong'"),
+        ("oldgym:Cart-v1", "unknown id of gym 'Cart-v1'; did you mean 'CartPole-v1'"),
+        (
+            f"{USERS}:drown",
+            f"unknown function of {USERS} 'drown'; did you mean 'drawn'",
+        ),
+        (f"{USERS}:textual", "its observation 'mission' is not numeric, but Text"),
+        (f"{USERS}:many_choices", "its actions are MultiDiscrete([2 3]), but must be"),
+        (f"{USERS}:many_flags", "its actions are MultiBinary(3), but must be"),
+        (f"{USERS}:without_pixels", "it has no pixels to show; set `observations: st"),
+        (f"{USERS}:something_else", "it is not a gymnasium.Env, but str"),
+        (f"{USERS}:dying", "its process ended by itself"),
+    ],
+)
+def test_bad_tasks(name, message, capfd):
+    with pytest.raises(tasks.TaskError) as caught:
+        load([name])
+    assert message in str(caught.value)
+    assert repr(name) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("raising", "cannot be used: ZeroDivisionError: broken constructor"),
+        ("raising_on_reset", "cannot be used: ZeroDivisionError: broken constructor"),
+        ("needs_an_argument", "TypeError: needs_an_argument() missing 1 required pos"),
+    ],
+)
+def test_failing_constructors_show_their_traceback(name, message, capfd):
+    with pytest.raises(tasks.TaskError) as caught:
+        load([f"{USERS}:{name}"])
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    errors = capfd.readouterr().err
+    assert errors.startswith("Traceback")
+    assert "planet/control/envs/inspection.py" in errors
+
+
+def test_environment_without_pixels_shows_its_state():
+    task = load_one(f"{USERS}:without_pixels", observations="state")
+    assert (task.state_size, task.renders) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [
+        ("ale:Pong", "ale_py", "atari"),
+        ("gym:Pendulum-v1", "pygame", "classic-control"),
+        ("gym:LunarLander-v3", "Box2D", "box2d"),
+        ("oldgym:CartPole-v1", "gym", "gym"),
+    ],
+)
+def test_missing_extra_of_an_environment_by_name(
+    run_python, tmp_path, name, module, extra
+):
+    # Hides the module from all processes, as if it were not installed.
+    program = f"import sys; sys.modules[{module!r}] = None"
+    (tmp_path / "sitecustomize.py").write_text(program)
+    result = run_python("-m", "planet.scripts.tasks", name, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"planet.scripts.tasks: error: task '{name}' cannot be used: it needs the "
+        f"extra '{extra}': pip install 'planet[{extra}]'\n"
+    )
