@@ -1,15 +1,15 @@
 """Collects histograms of the returns that planning expected, of many runs in one file.
 
-python results/scores/compile_histograms.py PARENT OUT.json
+python -m planet.scripts.compile_histograms PARENT OUT.json
 """
 
 import sys
 from collections.abc import Sequence
 
-import compiling
-
+from planet.scripts import compiling
 from planet.tools import events
 
+PROG = "planet.scripts.compile_histograms"
 TAGS = {
     "cem_returns": "test/plan_returns/last_iteration",
     "cem_returns_first": "test/plan_returns/first_iteration",
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "returns in the last and the first iteration of planning, as lists with "
         "{limits, counts} for each epoch; limits are the upper ones of the bins."
     )
-    return compiling.main("compile_histograms.py", description, compile_run, argv)
+    return compiling.run(PROG, description, compile_run, argv)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Collects scores and losses of many runs in one file, as plot_scores.py reads it.
+"""Collects scores and losses of many runs in one file, as plot_scores reads it.
 
-python results/scores/compile_scores.py PARENT OUT.json
+python -m planet.scripts.compile_scores PARENT OUT.json
 """
 
 import math
 import sys
 from collections.abc import Sequence
 
-import compiling
 import tqdm
 
+from planet.scripts import compiling
 from planet.tools import events
 
+PROG = "planet.scripts.compile_scores"
 # The tags of which the first one that a run has counts: a run sees images or states.
 TAGS = {
     "test_score": ("test/score",),
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "for each epoch; _te is the loss on test episodes. Image losses of runs that "
         "see states are those of the states."
     )
-    return compiling.main("compile_scores.py", description, compile_run, argv)
+    return compiling.run(PROG, description, compile_run, argv)
 
 
 if __name__ == "__main__":

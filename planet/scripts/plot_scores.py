@@ -1,6 +1,6 @@
-"""Plots what compile_scores.py collected.
+"""Plots what compile_scores collected.
 
-python results/scores/plot_scores.py SCORES.json --output PLOT.png PLOT.svg
+python -m planet.scripts.plot_scores SCORES.json --output PLOT.png PLOT.svg
 """
 
 import argparse
@@ -12,12 +12,12 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-import checkout  # noqa: F401
 import numpy as np
 from matplotlib import figure, lines, ticker
 
 from planet.tools import cli, parameters
 
+PROG = "planet.scripts.plot_scores"
 METRICS = {
     "test_score": "test score",
     "image_loss": "image loss, training episodes",
@@ -46,7 +46,7 @@ def read_scores(path: pathlib.Path) -> dict[str, Scores]:
     """Reads the metrics, arrays [epochs] by name, of each label in a file.
 
     Raises:
-      ValueError: The file is not what compile_scores.py writes.
+      ValueError: The file is not what compile_scores writes.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def read_scores(path: pathlib.Path) -> dict[str, Scores]:
             for label, metrics in content.items()
         }
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        message = f"{str(path)!r} is not what compile_scores.py writes: {error}"
+        message = f"{str(path)!r} is not what compile_scores writes: {error}"
         raise ValueError(message) from error
 
 
@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = cli.Parser(
-        "plot_scores.py",
+        PROG,
         "Plots test scores and losses of runs against epochs.",
         EPILOG,
     )
@@ -254,8 +254,8 @@ def _make_parser() -> argparse.ArgumentParser:
         nargs="+",
         type=cli.existing_file,
         metavar="SCORES.json",
-        help="what compile_scores.py wrote; runs of one label from several files are "
-        "one curve",
+        help="what planet.scripts.compile_scores wrote; runs of one label from several "
+        "files are one curve",
     )
     parser.add_argument(
         "--output",
