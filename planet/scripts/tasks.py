@@ -27,7 +27,7 @@ import gymnasium
 from gymnasium.spaces import Dict, Discrete
 from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservation
 
-from planet.control import inspection
+from planet.control import inspection, suite
 from planet.control.dummy_env import DummyEnv
 from planet.control.wrappers import (
     actions,
@@ -484,8 +484,12 @@ def _repeat(config, name, usual):
 
 def _check(config, task):
     """Refuses tasks that cannot be had, or whose episodes are shorter than a chunk."""
-    if task.extra and not _is_importable(inspection.EXTRAS[task.extra]):
+    hint = None
+    if task.env_ctor.make.func is adapters.dm_control:
+        hint = suite.missing()
+    elif task.extra and not _is_importable(inspection.EXTRAS[task.extra]):
         hint = inspection.missing_extra(task.extra)
+    if hint:
         raise TaskError(f"task {task.name!r} cannot be used: {hint}")
     entries, steps = task.max_length + 1, config.batch_shape[1]
     if entries < steps:
