@@ -43,6 +43,18 @@ ENVIRONMENTS = {
         "pygame-ce>=2.5,<3",  # Draws them; its own choice is not maintained either.
     ],
 }
+COMMANDS = {
+    "analyse-latents": "analyse_latents",
+    "create-video": "create_video",
+    "evaluate": "evaluate",
+    "fetch-events": "fetch_events",
+    "histograms": "compile_histograms",
+    "plot": "plot_scores",
+    "random-returns": "random_returns",
+    "scores": "compile_scores",
+    "tasks": "tasks",
+    "train": "train",
+}
 MP4 = "av>=17,<19"  # Writes videos as MP4.
 
 setuptools.setup(
@@ -70,6 +82,12 @@ setuptools.setup(
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
         "google-crc32c>=1.9,<2",  # Tells damaged event files, fast.
     ],
+    entry_points={
+        "console_scripts": [
+            f"planet-{command} = planet.scripts.{module}:main"
+            for command, module in COMMANDS.items()
+        ]
+    },
     extras_require={
         **ENVIRONMENTS,
         "mp4": [MP4],
