@@ -61,7 +61,26 @@ setuptools.setup(
     name="planet",
     version=read("planet/__init__.py", "__version__"),
     description="Learning latent dynamics for planning from pixels, in TensorFlow 2",
-    license="Apache-2.0",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    project_urls={"Paper": "https://arxiv.org/abs/1811.04551"},
+    keywords=[
+        "PlaNet",
+        "latent dynamics",
+        "model-based reinforcement learning",
+        "planning",
+        "world models",
+    ],
+    classifiers=[
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["planet", "planet.*"]),
     python_requires=">=3.10,<3.14",  # TensorFlow has no wheel for 3.14.
     install_requires=[
