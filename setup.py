@@ -114,6 +114,7 @@ setuptools.setup(
             MP4,
             "hypothesis>=6.150,<7",
             "import-linter>=2.15,<3",  # Who may import whom.
+            "mypy>=2.4,<2.5",  # A new minor version may find more.
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.

@@ -3,7 +3,6 @@
 python -m planet.scripts.plot_scores SCORES.json --output PLOT.png PLOT.svg
 """
 
-import argparse
 import itertools
 import json
 import math
@@ -243,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser() -> cli.Parser:
     parser = cli.Parser(
         PROG,
         "Plots test scores and losses of runs against epochs.",

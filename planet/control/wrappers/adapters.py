@@ -109,8 +109,12 @@ def atari(game: str, frameskip: int, sticky: float = 0.25) -> gymnasium.Env:
     specs = gymnasium.registry.values()
     games = {spec.name for spec in specs if spec.namespace == "ALE"}
     _require_known("game", game, games)
-    settings = {"frameskip": frameskip, "repeat_action_probability": sticky}
-    return gymnasium.make(f"ALE/{game}-v5", disable_env_checker=True, **settings)
+    return gymnasium.make(
+        f"ALE/{game}-v5",
+        disable_env_checker=True,
+        frameskip=frameskip,
+        repeat_action_probability=sticky,
+    )
 
 
 def old_gym(name: str, size: Size | None) -> gymnasium.Env:
@@ -131,7 +135,7 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
     specs = predecessor.envs.registry
     _require_known("id of gym", name, specs)
     # The checker fails on NumPy 2.
-    settings = {"disable_env_checker": True}
+    settings: dict[str, Any] = {"disable_env_checker": True}
     if size is not None and "rgb_array" in _render_modes(specs[name].entry_point):
         settings["render_mode"] = "rgb_array"
         _do_without_display()
