@@ -11,6 +11,7 @@ ENVIRONMENT_SIDE = (
     "planet.control.inspection",
     "planet.control.opengl",
     "planet.control.random_episodes",
+    "planet.control.suite",
     *(
         f"planet.control.wrappers.{path.stem}"
         for path in (ROOT / "planet" / "control" / "wrappers").glob("[a-z]*.py")
