@@ -4,7 +4,8 @@
 #   make train CONFIG=newhp PARAMS='{tasks: [cheetah_run]}' LOGDIR=~/runs/cheetah
 #   make test
 
-PYTHON = python3
+# The first of these that runs and is not too old or too new makes the environment.
+PYTHON ?= python3.13 python3.12 python3.11 python3.10 python3
 CONFIG = debug
 PARAMS = {tasks: [cartpole_balance]}
 LOGDIR = logdir/$(CONFIG)
@@ -13,29 +14,52 @@ export CONFIG PARAMS LOGDIR  # Recipes read them as they are, quotes and all.
 VENV := .venv
 BIN := $(VENV)/bin
 GL_PACKAGES := libegl1 libgl1 libopengl0 libegl-mesa0 libgl1-mesa-dri
-install_gl = $(1) apt-get update && $(1) apt-get install --yes $(GL_PACKAGES)
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+
+# Does nothing where command 1 succeeds. Otherwise root on Debian installs packages 2 and
+# tries again; everyone else reads what is wrong, 3, and how to install them.
+define ensure
+$(1) || \
+if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+	echo "Installing $(2)." && apt-get update && \
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes $(2) && $(1); \
+else \
+	echo "$(strip $(3)) On Debian, this installs what is missing:" >&2; \
+	echo "  sudo apt-get update && sudo apt-get install --yes $(2)" >&2; \
+	exit 1; \
+fi
+endef
 
 .PHONY: venv train test test-all lint format benchmark clean
 
 venv: $(VENV)/.opengl
 
-$(VENV)/.installed: setup.py
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+		"$$python" -c '$(FITS)' 2>/dev/null && break; python=; \
+	done; \
+	if test -z "$$python"; then \
+		echo 'PlaNet needs Python 3.10, 3.11, 3.12 or 3.13 (TensorFlow has no wheel for' \
+			'3.14), which none of these is: $(PYTHON). Name one with PYTHON=...' >&2; \
+		exit 1; \
+	fi; \
+	version=$$("$$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
+	{ $(call ensure,"$$python" -m ensurepip --version >/dev/null 2>&1,$$version-venv,\
+		$$python has no ensurepip to make an environment with.); } && \
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: setup.py planet/control/envs/suite.py | $(BIN)/python
 	$(BIN)/python -m pip install --upgrade 'pip>=24'  # Older ones search forever.
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
+# For Python 3.13, where it is not among the requirements of the package.
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps \
+		"$$($(BIN)/python -c 'from planet.control.envs import suite; print(suite.REQUIREMENT)')"
 	@touch $@
 
 # Whether frames can be rendered without a screen.
 $(VENV)/.opengl: $(VENV)/.installed
-	@$(BIN)/python -m planet.control.envs.opengl || \
-	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
-		echo 'Installing headless OpenGL.' && $(call install_gl) && \
-		$(BIN)/python -m planet.control.envs.opengl; \
-	else \
-		echo 'Headless OpenGL does not work. On Debian, this installs it:' >&2; \
-		echo '  $(strip $(call install_gl,sudo))' >&2; \
-		exit 1; \
-	fi
+	@$(call ensure,$(BIN)/python -m planet.control.envs.opengl,$(GL_PACKAGES),\
+		Headless OpenGL does not work.)
 	@touch $@
 
 train: venv
@@ -52,6 +76,7 @@ lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 format: venv
 	$(BIN)/ruff check --fix

@@ -7,9 +7,33 @@ import re
 import setuptools
 
 ROOT = pathlib.Path(__file__).parent
-VERSION = re.search(
-    r'__version__ = "(.+)"', (ROOT / "planet" / "__init__.py").read_text()
-).group(1)
+
+
+def read(path, name):
+    """A constant of a module, which cannot be imported before its requirements."""
+    return re.search(f'^{name} = "(.+)"', (ROOT / path).read_text(), re.M).group(1)
+
+
+# dm_control asks for labmaze, which cannot be installed for Python 3.13 and which no
+# task uses. There, all else that it asks for is installed, and `make venv` adds itself.
+CONTROL_SUITE = [
+    f"{read('planet/control/envs/suite.py', 'REQUIREMENT')}; python_version < '3.13'",
+    *(
+        f"{requirement}; python_version >= '3.13'"
+        for requirement in (
+            "absl-py>=2,<3",
+            "dm-env>=1.6,<2",
+            "dm-tree>=0.1.10,<0.2",
+            "glfw>=2.10,<3",
+            "lxml>=6,<7",
+            "protobuf>=6,<8",
+            "pyopengl>=3.1.10,<3.2",
+            "pyparsing>=3,<4",
+            "requests>=2.32,<3",
+            "scipy>=1.15,<2",
+        )
+    ),
+]
 ENVIRONMENTS = {
     "atari": ["ale-py>=0.12,<0.13"],  # Since 0.12, with the games.
     "box2d": ["gymnasium[box2d]>=1.4,<1.5"],  # Car racing.
@@ -19,24 +43,55 @@ ENVIRONMENTS = {
         "pygame-ce>=2.5,<3",  # Draws them; its own choice is not maintained either.
     ],
 }
+COMMANDS = {
+    "analyse-latents": "analyse_latents",
+    "create-video": "create_video",
+    "evaluate": "evaluate",
+    "fetch-events": "fetch_events",
+    "histograms": "compile_histograms",
+    "plot": "plot_scores",
+    "random-returns": "random_returns",
+    "scores": "compile_scores",
+    "tasks": "tasks",
+    "train": "train",
+}
 MP4 = "av>=17,<19"  # Writes videos as MP4.
 
 setuptools.setup(
     name="planet",
-    version=VERSION,
+    version=read("planet/__init__.py", "__version__"),
     description="Learning latent dynamics for planning from pixels, in TensorFlow 2",
-    license="Apache-2.0",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    project_urls={"Paper": "https://arxiv.org/abs/1811.04551"},
+    keywords=[
+        "PlaNet",
+        "latent dynamics",
+        "model-based reinforcement learning",
+        "planning",
+        "world models",
+    ],
+    classifiers=[
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["planet", "planet.*"]),
-    python_requires=">=3.10,<3.13",  # dm_control needs labmaze: no wheels for 3.13.
+    python_requires=">=3.10,<3.14",  # TensorFlow has no wheel for 3.14.
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "tensorflow-probability>=0.25,<0.26",  # Distributions.
         "tf-keras>=2.21,<2.22",  # TensorFlow Probability imports it; must match TF.
         "tensorboard>=2.20,<2.22",  # Shows the events of a run.
-        "dm_control>=1.0.50,<1.1",  # Tasks.
+        *CONTROL_SUITE,  # Tasks.
         "mujoco>=3.17,<4",  # dm_control breaks with 4.0, though it would accept it.
         "gymnasium[mujoco]>=1.4,<1.5",  # The interface of environments, and a cheetah.
-        "shimmy[dm-control]>=2.0.1,<3",  # dm_control as gymnasium environments.
+        "shimmy>=2.0.1,<3",  # dm_control as gymnasium environments.
         "numpy>=2.1,<3",
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
@@ -46,6 +101,12 @@ setuptools.setup(
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
         "google-crc32c>=1.9,<2",  # Tells damaged event files, fast.
     ],
+    entry_points={
+        "console_scripts": [
+            f"planet-{command} = planet.scripts.{module}:main"
+            for command, module in COMMANDS.items()
+        ]
+    },
     extras_require={
         **ENVIRONMENTS,
         "mp4": [MP4],
@@ -53,6 +114,7 @@ setuptools.setup(
             MP4,
             "hypothesis>=6.150,<7",
             "import-linter>=2.15,<3",  # Who may import whom.
+            "mypy>=2.4,<2.5",  # A new minor version may find more.
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.

@@ -79,7 +79,9 @@ def test_doors_inside_the_project(package):
     shutil.copy(package / "my_ideas" / "leaky.py", project / "planet" / "models")
     for name, diff in CHANGES:
         apply(project / name, diff.splitlines(keepends=True))
-    params = f"model: leaky, tasks: [pendulum_swingup], {parameters('smoothness')}, {SMALL}"
+    params = (
+        f"model: leaky, tasks: [pendulum_swingup], {parameters('smoothness')}, {SMALL}"
+    )
     output = train(project, params, PYTHONPATH=str(project))
     assert "LeakyRNN of belief 10" in output
     events = b"".join(x.read_bytes() for x in project.glob("logdir/00001/train/*"))

@@ -225,7 +225,11 @@ def make(env_ctor: EnvCtor, isolate: str = "process") -> EnvProxy:
       env_ctor: Makes the environment; has to be picklable for `process`.
       isolate: `none`, `thread` or `process`.
     """
-    proxies = {"none": LocalEnv, "thread": ThreadEnv, "process": ProcessEnv}
+    proxies: dict[str, Callable[[EnvCtor], EnvProxy]] = {
+        "none": LocalEnv,
+        "thread": ThreadEnv,
+        "process": ProcessEnv,
+    }
     return proxies[isolate](env_ctor)
 
 

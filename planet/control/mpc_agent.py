@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ class MPCAgent:
 
     def reset(self) -> None:
         """Forgets everything, at the beginning of an episode."""
-        self._plan = None
+        self._plan: Any = None  # Afterwards, the planning.Plan of each decision.
         self._memory = {
             "state": self._cell.zero_state(self._num_envs),
             "action": tf.zeros([self._num_envs, self._action_size]),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from planet.tools import mask as mask_lib
 from planet.tools import noise
-
-tfd = tfp.distributions
 
 State = dict[str, tf.Tensor]
 

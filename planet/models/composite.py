@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from planet.models import base
-
-tfd = tfp.distributions
 
 
 class Composite(base.Base):

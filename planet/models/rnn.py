@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from planet.models import base
 from planet.networks import basic
-
-tfd = tfp.distributions
 
 
 class RNN(base.Base):

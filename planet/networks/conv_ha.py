@@ -6,11 +6,9 @@ import math
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from planet.networks import basic
-
-tfd = tfp.distributions
 
 
 class Encoder(keras.layers.Layer):

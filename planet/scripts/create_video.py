@@ -90,7 +90,7 @@ def read_videos(
     several_tags = len({tag for _, tag, _, _ in found}) > 1
     return [
         Video(
-            " · ".join(filter(None, (name, several_tags and tag, all_steps and step))),
+            " · ".join([name, *[tag] * several_tags, *[step] * all_steps]),
             *video.decode_gif(content),
         )
         for name, tag, step, content in found
@@ -165,7 +165,9 @@ def make_grid(
     return grid, fps
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _shorten(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
     """Leaves out the middle of a text that is wider than a number of pixels."""
     short, kept = text, len(text)
     while font.getlength(short) > width and kept > 2:

@@ -112,7 +112,7 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(paragraphs)
 
 
-_INDENT = {"subsequent_indent": "  ", "break_on_hyphens": False}
+_INDENT: dict[str, Any] = {"subsequent_indent": "  ", "break_on_hyphens": False}
 
 
 def _find_run(folder):

@@ -18,7 +18,7 @@ Environments that need no function of their own are tasks by their name:
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from planet.control.envs import adapters, assembly, by_name, dummy_env
 from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
@@ -218,7 +218,8 @@ def dummy() -> TaskSpec:
 
 
 def _suite(name, **spec):
-    return TaskSpec(functools.partial(adapters.dm_control, name), **spec)
+    make = functools.partial(adapters.dm_control, name)
+    return TaskSpec(make, uses_dm_control=True, **spec)
 
 
 def _cartpole(goal, forces=()):
@@ -235,5 +236,11 @@ def _atari(game, sticky, **spec):
     return TaskSpec(make, extra="atari", **kind, **spec)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    by_name = __doc__.partition("given ones.\n\n")[2]
+    return task_table.main(TASKS, by_name, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(task_table.main(TASKS, epilog=__doc__.partition("given ones.\n\n")[2]))
+    sys.exit(main())

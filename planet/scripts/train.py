@@ -11,7 +11,8 @@ import os
 import pathlib
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import ml_collections
 
@@ -27,7 +28,9 @@ BY_NAME = (
 )
 
 
-def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Iterator[float]:
+def process(
+    logdir: pathlib.Path, config: ml_collections.ConfigDict
+) -> Generator[float]:
     """Trains the run in a folder and yields its test scores.
 
     Args:
@@ -157,7 +160,7 @@ def _epilog() -> str:
     return "\n".join(lines)
 
 
-def _indent(width: int) -> dict[str, str]:
+def _indent(width: int) -> dict[str, Any]:
     return {"initial_indent": " " * width, "subsequent_indent": " " * width}
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import google_crc32c
+import numpy as np
 from google.protobuf import message
 from tensorboard import data_compat
 from tensorboard.compat.proto import event_pb2
@@ -169,12 +170,14 @@ def read_run(
         empty = not any(run.path.iterdir())
         reason = "the folder is empty" if empty else "no folder 'train' or 'test' in it"
         raise EventsError(reason)
+
+    def read_phase(folder):
+        return read(folder, plugin, lambda tag: select(f"{folder.name}/{tag}"))
+
     return {
         f"{folder.name}/{tag}": events
         for folder in folders
-        for tag, events in read(
-            folder, plugin, lambda tag, phase=folder.name: select(f"{phase}/{tag}")
-        ).items()
+        for tag, events in read_phase(folder).items()
     }
 
 
@@ -207,7 +210,7 @@ def select_tags(patterns: Sequence[str]) -> Callable[[str], bool]:
     return lambda tag: matches((tag, tag.partition("/")[2]), patterns)
 
 
-_CONVERTERS = {
+_CONVERTERS: dict[str, Callable[[np.ndarray], Any]] = {
     "scalars": float,
     "images": lambda array: list(array[2:]),  # After width and height.
     "histograms": lambda array: array,

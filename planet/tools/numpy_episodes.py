@@ -166,12 +166,12 @@ def cut(
     Returns:
       Arrays [steps, ...] and `length`, the number of steps that are the episode's.
     """
-    chunk = {}
+    chunk: dict[str, np.ndarray] = {}
     for key, shape in data_spec.items():
         part = episode[key][offset : offset + steps]
         chunk[key] = np.zeros((steps, *shape), part.dtype)
         chunk[key][: len(part)] = part
-    chunk["length"] = np.int32(len(part))
+    chunk["length"] = np.array(len(part), np.int32)
     return chunk
 
 

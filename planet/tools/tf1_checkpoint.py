@@ -51,9 +51,9 @@ def load(model, path: str | os.PathLike) -> None:
     except (ValueError, tf.errors.OpError) as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
     found = {
-        _weight(key): (key, shape)
+        name: (key, shape)
         for key, shape in reader.get_variable_to_shape_map().items()
-        if _weight(key)
+        if (name := _weight(key))
     }
     wanted = names(model)
     problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]

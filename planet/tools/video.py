@@ -7,7 +7,7 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 SUFFIXES = (".gif", ".mp4")
 MANY_COLORS = 8192
@@ -60,10 +60,9 @@ def decode_gif(content: bytes) -> tuple[np.ndarray, float]:
     try:
         with Image.open(io.BytesIO(content), formats=["GIF"]) as image:
             frames, durations = [], []
-            for index in range(image.n_frames):
-                image.seek(index)
-                frames.append(np.asarray(image.convert("RGB")))
-                durations.append(round(image.info.get("duration") or 100))
+            for page in ImageSequence.Iterator(image):
+                frames.append(np.asarray(page.convert("RGB")))
+                durations.append(round(page.info.get("duration") or 100))
     except Exception as error:  # A damaged file can fail in a dozen ways.
         raise VideoError("not a complete GIF") from error
     unit = math.gcd(*durations)

@@ -264,7 +264,9 @@ class Model(tf.Module):
         if config.overshooting > 1:
             terms |= self._overshooting_losses(predictions, posterior, data, mask)
         if self.tap_cell:
-            terms |= self._time_agnostic_losses(tap_posterior, data, mask)
+            terms |= self._time_agnostic_losses(
+                self.tap_cell, tap_posterior, data, mask
+            )
         terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
         divergence = self.cell.divergence_from_states(posterior, prior, mask)
         return terms, {
@@ -388,13 +390,15 @@ class Model(tf.Module):
         terms["overshooting/divergence"] = tf.reduce_mean(tf.stack(divergences))
         return terms
 
-    def _time_agnostic_losses(self, posterior, data, mask) -> dict[str, tf.Tensor]:
+    def _time_agnostic_losses(
+        self, cell, posterior, data, mask
+    ) -> dict[str, tf.Tensor]:
         """Errors of predictions that may come true at any later step.
 
         Each step's posterior is decoded, and the error is the smallest with regard to
         the targets of strictly later valid steps.
         """
-        features = self.tap_cell.features_from_state(posterior)
+        features = cell.features_from_state(posterior)
         stopped = tf.stop_gradient(features)
         terms = {}
         for key, head in self.heads.items():
@@ -402,7 +406,7 @@ class Model(tf.Module):
             errors = time_agnostic.pairwise_errors(mean, data[key])
             terms[f"time_agnostic/{key}"] = time_agnostic.best_later_error(errors, mask)
         terms["time_agnostic/global_divergence"] = _mean_of_sequences(
-            self.tap_cell.global_divergence(posterior, mask), mask
+            cell.global_divergence(posterior, mask), mask
         )
         return terms
 

@@ -94,7 +94,7 @@ def _episodes(
         seeds = noise.Seeds(int(entropy.generate_state(1)[0]))
         share = len(batch) / task.max_length
         yield from simulate.simulate(
-            agent, batch, seeds.next, watch=lambda share=share: progress.update(share)
+            agent, batch, seeds.next, watch=functools.partial(progress.update, share)
         )
         # Episodes may have been shorter than the longest.
         finished += len(batch)

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 
@@ -33,7 +33,7 @@ class Experiment:
     def __init__(
         self,
         logdir: str | os.PathLike | None,
-        process_fn: Callable[[pathlib.Path], Iterator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[float]],
         num_runs: int = 1,
         ping_every: float = 0,
         resume_runs: bool = True,
@@ -43,7 +43,7 @@ class Experiment:
         Args:
           logdir: Folder of the runs' folders `00001`…; none: a temporary folder.
           process_fn: Function that continues the run in a folder, which may be empty,
-              and returns an iterator of its scores.
+              and yields its scores.
           num_runs: Number of runs; if they are not resumed, of new ones.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
           resume_runs: Continue unfinished runs rather than start new ones.
@@ -51,7 +51,7 @@ class Experiment:
         self.failed: list[Run] = []
         self._temporary = logdir is None
         self._logdir = pathlib.Path(
-            tempfile.mkdtemp(prefix="planet-") if self._temporary else logdir
+            tempfile.mkdtemp(prefix="planet-") if logdir is None else logdir
         ).expanduser()
         self._process_fn = process_fn
         self._num_runs = num_runs
@@ -90,7 +90,7 @@ class Run:
     def __init__(
         self,
         logdir: pathlib.Path,
-        process_fn: Callable[[pathlib.Path], Iterator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[float]],
         ping_every: float = 0,
     ):
         """Creates nothing on disk yet.
@@ -201,7 +201,7 @@ class Heartbeat:
     def owner(self) -> str | None:
         """Name of the worker that is training the run."""
         ping = self._read()
-        return ping and _parse(ping)[0]
+        return None if ping is None else _parse(ping)[0]
 
     def _renew(self) -> None:
         while not self._stopped.wait(self._every):

@@ -112,7 +112,7 @@ class Trainer:
         }
         self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._score = math.nan
-        self._latents = None
+        self._latents: latents.Collector | None = None
         self._update = tf.function(model.update)
         self._evaluate = tf.function(model.evaluate)
         self._pictures = define_summaries.Pictures(model, config.image_bits)

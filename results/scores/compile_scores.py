@@ -1,77 +1,13 @@
-"""Collects scores and losses of many runs in one file, as plot_scores.py reads it.
+"""The original's command for planet.scripts.compile_scores.
 
 python results/scores/compile_scores.py PARENT OUT.json
 """
 
-import math
 import sys
-from collections.abc import Sequence
 
-import compiling
-import tqdm
+import checkout  # noqa: F401
 
-from planet.tools import events
-
-# The tags of which the first one that a run has counts: a run sees images or states.
-TAGS = {
-    "test_score": ("test/score",),
-    "image_loss": ("train/loss/zero_step/image", "train/loss/zero_step/state"),
-    "reward_loss": ("train/loss/zero_step/reward",),
-    "image_loss_te": ("test/loss/zero_step/image", "test/loss/zero_step/state"),
-    "reward_loss_te": ("test/loss/zero_step/reward",),
-}
-
-
-def compile_run(run: events.Run) -> dict[str, list[float | None]]:
-    """Collects what a run reported, an entry for each epoch by name of the metric.
-
-    An epoch is a test phase and the train phase before it. Epochs count up to the first
-    one of which something is missing. Numbers that are not finite become None.
-
-    Raises:
-      EventsError: The run's events cannot be read, or there is no whole epoch.
-    """
-    wanted = {tag for tags in TAGS.values() for tag in tags}
-    found = events.read_run(run, "scalars", wanted.__contains__)
-    columns = {}
-    for metric, tags in TAGS.items():
-        tag = next((tag for tag in tags if tag in found), None)
-        if tag is None:
-            raise events.EventsError(f"no epoch is complete: there is no {tags[0]}")
-        columns[metric] = found[tag]
-    result = {metric: [] for metric in columns}
-    start, ends = -math.inf, [event.step for event in columns["test_score"]]
-    for end in ends:
-        epoch = {
-            metric: [event.value for event in column if start < event.step <= end]
-            for metric, column in columns.items()
-        }
-        if not all(epoch.values()):
-            break
-        for metric, values in epoch.items():
-            result[metric].append(values[-1] if math.isfinite(values[-1]) else None)
-        start = end
-    length = len(result["test_score"])
-    if not length:
-        raise events.EventsError("no epoch is complete")
-    if length < len(ends):
-        tqdm.tqdm.write(
-            f"Keep {length} of {len(ends)} epochs of {run.path}: one is incomplete",
-            file=sys.stderr,
-        )
-    return result
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit code."""
-    description = (
-        "Writes {label: {test_score, image_loss, reward_loss, image_loss_te, "
-        "reward_loss_te}} of the runs in a folder, each metric as a list with a number "
-        "for each epoch; _te is the loss on test episodes. Image losses of runs that "
-        "see states are those of the states."
-    )
-    return compiling.main("compile_scores.py", description, compile_run, argv)
-
+from planet.scripts import compile_scores
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compile_scores.main())

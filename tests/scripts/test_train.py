@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from planet.control.envs import opengl
+from planet.control.envs import opengl, suite
 from planet.scripts import configs, runs, tasks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -122,6 +122,23 @@ def test_bad_input(arguments, message, run_train, tmp_path):
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"planet.scripts.train: error: {message}")
     assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
+
+
+@pytest.mark.parametrize("task", ["cheetah_run", "dmc:walker_run"])
+def test_missing_dm_control(task, run_python, tmp_path):
+    """As after `pip install` for Python 3.13."""
+    hide = "import sys; sys.modules['dm_control'] = None"
+    (tmp_path / "sitecustomize.py").write_text(hide)
+    command = ["-m", "planet.scripts.train", "--logdir", tmp_path / "logdir"]
+    command += ["--params", f"{{tasks: ['{task}']}}"]
+    result = run_python(*command, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"planet.scripts.train: error: task '{task}' cannot be used: it needs "
+        f"dm_control: pip install --no-deps '{suite.REQUIREMENT}'\n"
+    )
+    assert not (tmp_path / "logdir").exists()
 
 
 def test_bad_input_without_logdir(run_train, tmp_path):

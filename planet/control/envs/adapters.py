@@ -5,14 +5,16 @@ With a `size` of None, an environment is made that does not render.
 
 import contextlib
 import importlib
+import io
 import logging
 import os
+import types
 from collections.abc import Iterable
 from typing import Any
 
 import gymnasium
 
-from planet.control.envs import opengl
+from planet.control.envs import opengl, suite
 from planet.control.errors import UnusableEnvError
 from planet.tools import parameters
 
@@ -30,29 +32,32 @@ def dm_control(name: str, size: Size | None) -> gymnasium.Env:
       An environment whose observations are dicts without an image.
 
     Raises:
-      UnusableEnvError: There is no such task.
+      UnusableEnvError: There is no such task, or dm_control is missing.
       OpenGLError: Rendering would crash this process, as would already the import
           of dm_control, which initializes OpenGL.
     """
-    _silence_predecessor()
+    if hint := suite.missing():
+        raise UnusableEnvError(hint)
     if size is None:
         with opengl.switched_off():
-            from dm_control import suite
-            from shimmy import DmControlCompatibilityV0
+            from dm_control.suite import ALL_TASKS, load
+
+            shimmy = _import_shimmy()
     else:
         opengl.require_safe_process()
         opengl.select_backend()
-        from dm_control import suite
-        from shimmy import DmControlCompatibilityV0
+        from dm_control.suite import ALL_TASKS, load
+
+        shimmy = _import_shimmy()
 
     _ignore_warnings_of_models()
-    known = {"_".join(pair): pair for pair in suite.ALL_TASKS}
+    known = {"_".join(pair): pair for pair in ALL_TASKS}
     _require_known("task of the control suite", name, known)
-    env = suite.load(*known[name])
-    if size is None:
-        return DmControlCompatibilityV0(env)
-    view = {"height": size[0], "width": size[1], "camera_id": 0}
-    return DmControlCompatibilityV0(env, render_mode="rgb_array", render_kwargs=view)
+    settings = {}
+    if size is not None:
+        view = {"height": size[0], "width": size[1], "camera_id": 0}
+        settings = {"render_mode": "rgb_array", "render_kwargs": view}
+    return shimmy.DmControlCompatibilityV0(load(*known[name]), **settings)
 
 
 def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
@@ -104,8 +109,12 @@ def atari(game: str, frameskip: int, sticky: float = 0.25) -> gymnasium.Env:
     specs = gymnasium.registry.values()
     games = {spec.name for spec in specs if spec.namespace == "ALE"}
     _require_known("game", game, games)
-    settings = {"frameskip": frameskip, "repeat_action_probability": sticky}
-    return gymnasium.make(f"ALE/{game}-v5", disable_env_checker=True, **settings)
+    return gymnasium.make(
+        f"ALE/{game}-v5",
+        disable_env_checker=True,
+        frameskip=frameskip,
+        repeat_action_probability=sticky,
+    )
 
 
 def old_gym(name: str, size: Size | None) -> gymnasium.Env:
@@ -122,16 +131,15 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
     import gym as predecessor
 
     with opengl.switched_off():  # Shimmy imports dm_control.
-        from shimmy.openai_gym_compatibility import GymV26CompatibilityV0
-
+        shimmy = _import_shimmy()
     specs = predecessor.envs.registry
     _require_known("id of gym", name, specs)
     # The checker fails on NumPy 2.
-    settings = {"disable_env_checker": True}
+    settings: dict[str, Any] = {"disable_env_checker": True}
     if size is not None and "rgb_array" in _render_modes(specs[name].entry_point):
         settings["render_mode"] = "rgb_array"
         _do_without_display()
-    env = GymV26CompatibilityV0(name, settings)
+    env = shimmy.GymV26CompatibilityV0(name, settings)
     limit = specs[name].max_episode_steps
     env.spec = None  # Which gymnasium's wrappers do not understand.
     # Shimmy removes the predecessor's limit.
@@ -193,6 +201,14 @@ def _do_without_display() -> None:
     """Lets pygame draw to memory without complaining that there is no screen."""
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def _import_shimmy() -> types.ModuleType:
+    """Imports shimmy, which else prints which environments it could not register."""
+    _silence_predecessor()
+    with contextlib.redirect_stdout(io.StringIO()):
+        import shimmy
+    return shimmy
 
 
 def _silence_predecessor() -> None:

@@ -13,7 +13,7 @@ import gymnasium
 from gymnasium.spaces import Dict, Discrete
 from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservation
 
-from planet.control.envs import inspection
+from planet.control.envs import inspection, suite
 from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
 from planet.control.wrappers import actions, duration, observations, recording
 
@@ -53,6 +53,7 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         discrete=spec.discrete or bool(spec.action_values),
         channels=spec.channels,
         state_size=sum(sizes.values()),
+        uses_dm_control=spec.uses_dm_control,
         extra=spec.extra,
     )
 
@@ -67,7 +68,7 @@ def prepare(tasks: Sequence[Task], selection: Selection) -> list[Task]:
       TaskError: A task cannot be used as asked for, or does not fit the others.
     """
     for task in tasks:
-        _require_extra(task)
+        _require_libraries(task)
         _require_length(task, selection.batch_shape[1])
     if len(tasks) > 1:
         tasks = _made_alike(tasks, selection.observations)
@@ -156,9 +157,11 @@ def _sum_up(sizes):
     return f"{dict(sorted(sizes.items()))}, {sum(sizes.values())} in all"
 
 
-def _require_extra(task):
+def _require_libraries(task):
+    hint = suite.missing() if task.uses_dm_control else None
     if task.extra and not inspection.is_importable(inspection.EXTRAS[task.extra]):
         hint = inspection.missing_extra(task.extra)
+    if hint:
         raise TaskError(f"task {task.name!r} cannot be used: {hint}")
 
 

@@ -20,10 +20,9 @@ class DummyEnv(gymnasium.Env):
 
     def __init__(self, action_size: int = 2, state_size: int = 0):
         if state_size:
-            space = {"state": Box(0, 1, [state_size], np.float32)}
+            self.observation_space = Dict(state=Box(0, 1, [state_size], np.float32))
         else:
-            space = {"image": Box(0, 255, (64, 64, 3), np.uint8)}
-        self.observation_space = Dict(space)
+            self.observation_space = Dict(image=Box(0, 255, (64, 64, 3), np.uint8))
         self.action_space = Box(-1, 1, [action_size], np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:

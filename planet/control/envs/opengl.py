@@ -32,7 +32,7 @@ class OpenGLError(RuntimeError):
 def select_backend() -> None:
     """Makes MuJoCo render with EGL unless there is a display or MUJOCO_GL is set.
 
-    Takes effect when called before the first import of dm_control.
+    Takes effect when called before the first import of dm_control or mujoco.
     """
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
@@ -112,17 +112,18 @@ def require_safe_process() -> None:
 
 
 def _render_one_frame() -> str:
-    """Renders a sphere as dm_control would and returns the name of the renderer."""
+    """Renders a sphere and returns the name of the renderer."""
     select_backend()
-    from dm_control import mujoco
+    import mujoco
     from OpenGL import GL
 
-    physics = mujoco.Physics.from_xml_string(
+    model = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><geom size='1'/></worldbody></mujoco>"
     )
-    physics.render(height=64, width=64)
-    with physics.contexts.gl.make_current() as context:
-        return context.call(GL.glGetString, GL.GL_RENDERER).decode()
+    with mujoco.Renderer(model, height=64, width=64) as view:
+        view.update_scene(mujoco.MjData(model))
+        view.render()
+        return GL.glGetString(GL.GL_RENDERER).decode()
 
 
 def main() -> int:

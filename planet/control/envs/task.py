@@ -32,6 +32,7 @@ class TaskSpec:
       pad_to_chunk: Whether to hold the end of a short episode until the episode is as
           long as a training sequence.
       emulated: Whether an emulator repeats the actions, rather than a wrapper.
+      uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
     """
 
@@ -47,6 +48,7 @@ class TaskSpec:
     step_limit: int | None = None
     pad_to_chunk: bool = False
     emulated: bool = False
+    uses_dm_control: bool = False
     extra: str | None = None
 
 
@@ -85,6 +87,7 @@ class Task:
       discrete: Whether an action is a one-hot vector.
       channels: Of the image, where the agent sees that.
       state_size: Entries of the state, where the agent sees that.
+      uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
     """
 
@@ -97,4 +100,5 @@ class Task:
     discrete: bool = False
     channels: int = 3
     state_size: int = 0
+    uses_dm_control: bool = False
     extra: str | None = None

@@ -1,10 +1,9 @@
-"""What compile_scores.py and compile_histograms.py share: from runs to one file."""
+"""What compile_scores and compile_histograms share: from runs to one file."""
 
 import collections
 import sys
 from collections.abc import Callable, Sequence
 
-import checkout  # noqa: F401
 import tqdm
 
 from planet.tools import atomic_files, cli, events
@@ -19,7 +18,7 @@ one whole epoch.
 """
 
 
-def main(
+def run(
     prog: str,
     description: str,
     compile_run: Callable[[events.Run], dict[str, list]],

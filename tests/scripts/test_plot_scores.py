@@ -1,22 +1,10 @@
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests import conftest
-
-
-@pytest.fixture(scope="module")
-def plot_scores():
-    """The script as a module."""
-    path = list(sys.path)
-    sys.path.insert(0, str(conftest.ROOT / "results" / "scores"))
-    import plot_scores
-
-    yield plot_scores
-    sys.path[:] = path
+from planet.scripts import plot_scores
 
 
 @pytest.fixture
@@ -52,7 +40,7 @@ def baseline(tmp_path):
 def test_png_and_svg(scores, baseline, run_python, tmp_path):
     png, svg = tmp_path / "plot.png", tmp_path / "plot.svg"
     result = run_python(
-        *("results/scores/plot_scores.py", scores, "--output", png, svg),
+        *("-m", "planet.scripts.plot_scores", scores, "--output", png, svg),
         *("--baseline", baseline, "--task", "cheetah_run", "--title", "A title"),
         *("--smooth", 2, "--max_epoch", 3),
     )
@@ -68,7 +56,7 @@ def test_png_and_svg(scores, baseline, run_python, tmp_path):
     assert svg.read_text().startswith("<?xml")
 
 
-def test_curves_are_means_with_ranges(plot_scores, scores):
+def test_curves_are_means_with_ranges(scores):
     runs = list(plot_scores.read_scores(scores).items())
     curves = plot_scores.select(runs, ["cheetah_b"])
     figure = plot_scores.plot(curves, ["test_score"], "title", ("task", 4.0))
@@ -85,7 +73,7 @@ def test_curves_are_means_with_ranges(plot_scores, scores):
     assert texts == ["cheetah_b (2 runs)", "random actions, task"]
 
 
-def test_missing_numbers_are_gaps(plot_scores, scores):
+def test_missing_numbers_are_gaps(scores):
     runs = list(plot_scores.read_scores(scores).items())
     curves = plot_scores.select(runs, ["cheetah_a"])
     (panel,) = plot_scores.plot(curves, ["image_loss_te"]).axes
@@ -93,7 +81,7 @@ def test_missing_numbers_are_gaps(plot_scores, scores):
     np.testing.assert_allclose(values, [11301, 11300, np.nan, 11299])
 
 
-def test_labels(plot_scores):
+def test_labels():
     names = ["a", "a_x", "a_y/00001", "a_y/00002", "b.c"]
     runs = [(name, {"test_score": np.arange(3)}) for name in names]
 
@@ -111,7 +99,7 @@ def test_labels(plot_scores):
         plot_scores.select(runs, ["a", "bxc"])
 
 
-def test_smoothing(plot_scores):
+def test_smoothing():
     values = np.array([1, 2, np.nan, 6, 7])
     np.testing.assert_allclose(plot_scores.smooth(values, 1), values)
     expected = [1, 1.5, 2, 6, 6.5]
@@ -148,14 +136,15 @@ def test_smoothing(plot_scores):
         (["--output", "SCORES"], "argument --output: '{}/scores.json' must end with"),
     ],
 )
-def test_bad_input(arguments, message, plot_scores, scores, baseline, tmp_path, capsys):
+def test_bad_input(arguments, message, scores, baseline, tmp_path, capsys):
     paths = {"SCORES": str(scores), "RANDOM": str(baseline)}
     arguments = [paths.get(word, word) for word in arguments]
     command = [str(scores), "--output", str(tmp_path / "plot.png"), *arguments]
     with pytest.raises(SystemExit, match="2"):
         plot_scores.main(command)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"plot_scores.py: error: {message.format(tmp_path)}")
+    message = message.format(tmp_path)
+    assert line.startswith(f"planet.scripts.plot_scores: error: {message}")
     assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
 
 
@@ -163,16 +152,16 @@ def test_bad_input(arguments, message, plot_scores, scores, baseline, tmp_path, 
     "content",
     ["", "[]", '{"a": 3}', '{"a": {"test_score": ["x"]}}', '{"a": {"b": [[1]]}}'],
 )
-def test_damaged_scores_are_refused(content, plot_scores, tmp_path, capsys):
+def test_damaged_scores_are_refused(content, tmp_path, capsys):
     path = tmp_path / "scores.json"
     path.write_text(content)
     with pytest.raises(SystemExit, match="2"):
         plot_scores.main([str(path), "--output", str(tmp_path / "plot.png")])
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"'{path}' is not what compile_scores.py writes" in line
+    assert f"'{path}' is not what compile_scores writes" in line
 
 
-def test_existing_plot_is_replaced_only_if_told(plot_scores, scores, tmp_path, capsys):
+def test_existing_plot_is_replaced_only_if_told(scores, tmp_path, capsys):
     plot = tmp_path / "plot.png"
     plot.write_text("precious")
     command = [str(scores), "--output", str(tmp_path / "new.svg"), str(plot)]

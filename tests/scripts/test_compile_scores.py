@@ -6,6 +6,7 @@ import pytest
 
 from tests import written_runs
 
+PROG = "planet.scripts.compile_scores"
 METRICS = ["test_score", "image_loss", "reward_loss", "image_loss_te", "reward_loss_te"]
 PARAMS = """{tasks: [dummy], isolate_envs: thread, dumbnet: true, action_repeat: 100,
              model: ssm, max_steps: 40, summarise_plan_returns: true}"""
@@ -14,7 +15,7 @@ PARAMS = """{tasks: [dummy], isolate_envs: thread, dumbnet: true, action_repeat:
 @pytest.fixture
 def compile_scores(run_python):
     def run(*arguments):
-        return run_python("results/scores/compile_scores.py", *arguments)
+        return run_python("-m", PROG, *arguments)
 
     return run
 
@@ -62,7 +63,9 @@ def test_runs_as_they_are_trained(compile_scores, run_python, tmp_path):
     assert content["pair/00001"] != content["pair/00002"]
 
     histograms = tmp_path / "histograms.json"
-    result = run_python("results/scores/compile_histograms.py", parent, histograms)
+    result = run_python(
+        *("-m", "planet.scripts.compile_histograms", parent, histograms)
+    )
     assert result.returncode == 0, result.stderr
     content = read(histograms)
     assert list(content) == labels
@@ -123,7 +126,7 @@ def test_no_run_at_all(compile_scores, tmp_path):
     skipped, error = result.stderr.splitlines()
     assert skipped.endswith("young/00001: no epoch is complete: there is no test/score")
     message = f"error: no run to compile in {tmp_path}/runs"
-    assert error == f"compile_scores.py: {message}"
+    assert error == f"{PROG}: {message}"
     assert not output.exists()
 
 
@@ -143,7 +146,7 @@ def test_bad_input(compile_scores, tmp_path):
         result = compile_scores(*arguments)
         assert result.returncode == 2
         (line,) = result.stderr.splitlines()
-        assert line.startswith(f"compile_scores.py: error: {message}")
+        assert line.startswith(f"{PROG}: error: {message}")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
 
 

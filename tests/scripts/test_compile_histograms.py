@@ -4,11 +4,13 @@ import pytest
 
 from tests import written_runs
 
+PROG = "planet.scripts.compile_histograms"
+
 
 @pytest.fixture
 def compile_histograms(run_python):
     def run(*arguments):
-        return run_python("results/scores/compile_histograms.py", *arguments)
+        return run_python("-m", PROG, *arguments)
 
     return run
 
@@ -43,7 +45,7 @@ def test_histograms(compile_histograms, tmp_path):
 def test_bad_input(compile_histograms, tmp_path):
     result = compile_histograms(tmp_path / "missing", tmp_path / "out.json")
     assert result.returncode == 2
-    assert result.stderr.startswith("compile_histograms.py: error: argument PARENT: '")
+    assert result.stderr.startswith(f"{PROG}: error: argument PARENT: '")
     result = compile_histograms(tmp_path, tmp_path / "out.json")
     assert result.returncode == 1
     assert not any(tmp_path.iterdir())

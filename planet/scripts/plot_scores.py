@@ -1,0 +1,307 @@
+"""Plots what compile_scores collected.
+
+python -m planet.scripts.plot_scores SCORES.json --output PLOT.png PLOT.svg
+"""
+
+import itertools
+import json
+import math
+import pathlib
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib import figure, lines, ticker
+
+from planet.tools import cli, parameters
+
+PROG = "planet.scripts.plot_scores"
+METRICS = {
+    "test_score": "test score",
+    "image_loss": "image loss, training episodes",
+    "reward_loss": "reward loss, training episodes",
+    "image_loss_te": "image loss, test episodes",
+    "reward_loss_te": "reward loss, test episodes",
+}
+DEFAULT_METRICS = ("test_score", "image_loss_te", "reward_loss_te")
+# Okabe and Ito's palette for colour-blind readers, without yellow.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", ":", "-.")
+EPILOG = """\
+--labels says what the curves are. A label stands for the runs that are called
+so, LABEL or LABEL/00001, LABEL/00002 and so on; if there are none, for all
+whose label starts with it. LABEL* means all that start with LABEL in any case.
+A curve is the mean of its runs, each epoch of those that got so far, in a band
+from the lowest to the highest.
+
+  scores.json --labels ch_t0_h0_pc 'ch_tm*' --output cheetah.png cheetah.svg
+"""
+
+Scores = Mapping[str, np.ndarray]
+
+
+def read_scores(path: pathlib.Path) -> dict[str, Scores]:
+    """Reads the metrics, arrays [epochs] by name, of each label in a file.
+
+    Raises:
+      ValueError: The file is not what compile_scores writes.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            label: {metric: _curve(values) for metric, values in metrics.items()}
+            for label, metrics in content.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        message = f"{str(path)!r} is not what compile_scores writes: {error}"
+        raise ValueError(message) from error
+
+
+def _curve(values: Sequence[float | None]) -> np.ndarray:
+    """The numbers of a list; None is NaN."""
+    array = np.array(values, float)
+    if array.ndim != 1:
+        raise ValueError("a metric must be a list of numbers")
+    return array
+
+
+def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
+    """Reads the mean return of random actions from a file of random_returns.
+
+    Args:
+      path: The file.
+      task: Name of the task; None: the only one.
+
+    Returns:
+      Name of the task and the mean return.
+
+    Raises:
+      ValueError: The file is not what random_returns writes, or lacks the task.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        means = {name: float(entry["mean"]) for name, entry in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not what random_returns writes: {error}"
+        ) from error
+    if task is None and len(means) != 1:
+        message = f"--task must choose from {', '.join(means)} in {str(path)!r}"
+        raise ValueError(message)
+    task = task or next(iter(means))
+    if task not in means:
+        raise ValueError(parameters.unknown("task", task, means))
+    return task, means[task]
+
+
+def select(
+    runs: Sequence[tuple[str, Scores]], labels: Iterable[str] | None
+) -> dict[str, list[Scores]]:
+    """Groups runs to curves.
+
+    Args:
+      runs: Labels with the metrics of a run.
+      labels: What the curves are; None: each label is one.
+
+    Returns:
+      The runs of each curve.
+
+    Raises:
+      ValueError: No run belongs to a label.
+    """
+    names = [re.sub(r"/\d{5}$", "", label) for label, _ in runs]
+    curves = {}
+    for label in dict.fromkeys(names if labels is None else labels):
+        exact = [
+            re.fullmatch(rf"{re.escape(label)}(/\d{{5}})?", name) for name, _ in runs
+        ]
+        prefix = [name.startswith(label.removesuffix("*")) for name, _ in runs]
+        chosen = exact if any(exact) else prefix
+        if not any(chosen):
+            raise ValueError(parameters.unknown("label", label, names))
+        curves[label] = [run for _, run in itertools.compress(runs, chosen)]
+    return curves
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """The means of the last `window` finite values up to each of [T]."""
+    valid = np.isfinite(values)
+    kernel = np.ones(window)
+    sums = np.convolve(np.where(valid, values, 0), kernel)[: len(values)]
+    counts = np.convolve(valid, kernel)[: len(values)]
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def plot(
+    curves: Mapping[str, Sequence[Scores]],
+    metrics: Sequence[str],
+    title: str | None = None,
+    baseline: tuple[str, float] | None = None,
+) -> figure.Figure:
+    """Draws a panel for each metric, with a curve for each group of runs.
+
+    Args:
+      curves: The runs of each curve.
+      metrics: Names of the metrics.
+      title: Text above all.
+      baseline: Name of a task and the mean return of random actions in it.
+    """
+    columns = min(3, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    legend_columns = math.ceil((len(curves) + 1) / (16 * rows))
+    size = (4.6 * columns + 2.4 * legend_columns, 3.6 * rows)
+    drawing = figure.Figure(size, layout="constrained")
+    panels = drawing.subplots(rows, columns, squeeze=False).flatten()
+    for panel in panels[len(metrics) :]:
+        panel.remove()
+    legend = {}
+    for panel, metric in zip(panels, metrics, strict=False):
+        styles = itertools.cycle(itertools.product(STYLES, COLORS))
+        for (label, runs), (style, color) in zip(curves.items(), styles, strict=False):
+            values = [run[metric] for run in runs if metric in run]
+            line = _draw_curve(panel, values, linestyle=style, color=color)
+            legend[f"{label} ({len(runs)} runs)" if len(runs) > 1 else label] = line
+        if baseline and metric == "test_score":
+            task, mean = baseline
+            line = panel.axhline(mean, color="0.3", linestyle=(0, (5, 3)))
+            legend[f"random actions, {task}"] = line
+        panel.set_title(METRICS.get(metric, metric), fontsize="medium")
+        panel.set_xlabel("epoch")
+        epochs = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
+        panel.xaxis.set_major_locator(epochs)
+        panel.ticklabel_format(axis="y", useOffset=False)
+        panel.grid(color="0.9")
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    names = drawing.legend(
+        legend.values(),
+        [f" {text}" for text in legend],  # Names with a leading _ would be left out.
+        loc="outside right upper",
+        frameon=False,
+        fontsize="small",
+        ncols=legend_columns,
+    )
+    for text in names.get_texts():
+        text.set_parse_math(False)
+    if title:
+        drawing.suptitle(title)
+    return drawing
+
+
+def _draw_curve(panel, values: Sequence[np.ndarray], **style) -> lines.Line2D:
+    """Draws the mean of runs [epochs], which may differ in length, and their range."""
+    length = max(map(len, values), default=0)
+    table = np.full((len(values), length), np.nan)
+    for row, entries in zip(table, values, strict=True):
+        row[: len(entries)] = entries
+    table = np.ma.masked_invalid(table)
+    epochs = np.arange(1, length + 1)
+    marker = "o" if length == 1 else None  # A line of one point is not seen.
+    (line,) = panel.plot(epochs, table.mean(0), marker=marker, linewidth=1.6, **style)
+    if len(values) > 1:
+        low, high = table.min(0), table.max(0)
+        panel.fill_between(
+            epochs, low, high, color=style["color"], alpha=0.18, linewidth=0
+        )
+    return line
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    if not args.overwrite:
+        parser.refuse_existing(*args.output)
+    try:
+        runs = [run for path in args.scores for run in read_scores(path).items()]
+        curves = select(runs, args.labels)
+        if args.task and not args.baseline:
+            raise ValueError("--task needs --baseline")
+        baseline = args.baseline and read_baseline(args.baseline, args.task)
+        known = {metric for runs in curves.values() for run in runs for metric in run}
+        for metric in args.metrics:
+            if metric not in known:
+                raise ValueError(parameters.unknown("metric", metric, sorted(known)))
+    except ValueError as error:
+        parser.error(str(error))
+    curves = {
+        label: [
+            {
+                metric: smooth(values, args.smooth)[: args.max_epoch]
+                for metric, values in run.items()
+            }
+            for run in runs
+        ]
+        for label, runs in curves.items()
+    }
+    drawing = plot(curves, args.metrics, args.title, baseline)
+    for path in args.output:
+        drawing.savefig(path, dpi=150)
+        print(f"Wrote {path}")
+    return 0
+
+
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(
+        PROG,
+        "Plots test scores and losses of runs against epochs.",
+        EPILOG,
+    )
+    parser.add_argument(
+        "scores",
+        nargs="+",
+        type=cli.existing_file,
+        metavar="SCORES.json",
+        help="what planet.scripts.compile_scores wrote; runs of one label from several "
+        "files are one curve",
+    )
+    parser.add_argument(
+        "--output",
+        nargs="+",
+        required=True,
+        type=cli.output_file(".png", ".svg"),
+        metavar="PLOT",
+        help="files to write, which end with .png or .svg",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="labels or beginnings of labels, a curve each (default: all labels)",
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=DEFAULT_METRICS,
+        metavar="METRIC",
+        help=f"panels to draw, out of {', '.join(METRICS)} (default: "
+        f"{' '.join(DEFAULT_METRICS)})",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=cli.existing_file,
+        metavar="RANDOM.json",
+        help="what planet.scripts.random_returns wrote, for a line at the score of "
+        "random actions",
+    )
+    parser.add_argument(
+        "--task", metavar="NAME", help="task of the baseline, if it has several"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="text above the plots")
+    parser.add_argument(
+        "--smooth",
+        type=cli.number(int, 1),
+        default=1,
+        metavar="N",
+        help="draw the mean of the last N epochs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_epoch", type=cli.number(int, 1), metavar="N", help="last epoch to draw"
+    )
+    parser.add_overwrite()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
