@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-from planet.training import define_model
-
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(
@@ -95,15 +93,3 @@ def apply(path, diff):
     text = path.read_text()
     assert text.count(before) == 1, (path, before)
     path.write_text(text.replace(before, after))
-
-
-def test_terms_of_the_loss_are_found_by_their_mark():
-    terms = {
-        name: method.scale
-        for name, method in vars(define_model.Model).items()
-        if hasattr(method, "scale")
-    }
-    assert terms == {
-        "divergence": "divergence_scale",
-        "global_divergence": "global_divergence_scale",
-    }

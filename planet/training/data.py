@@ -17,8 +17,8 @@ PHASES = ("train", "test")
 
 def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:
     """Shapes of one step of all that the model learns from; see `define_model`."""
-    spec = {key: space.shape for key, space in envs.observation_space.items()}
-    return {**spec, "action": envs.action_space.shape, "reward": ()}
+    spaces = {**envs.observation_space.spaces, "action": envs.action_space}
+    return {key: space.shape or () for key, space in spaces.items()} | {"reward": ()}
 
 
 def make_dataset(

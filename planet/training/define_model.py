@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -79,6 +79,10 @@ def _from_settings(part: Callable, settings: Mapping[str, Any]) -> Any:
     return part(**extensions.arguments(part, settings))
 
 
+# Scales of the loss terms that are methods of `Model`, by the names of both.
+LOSS_TERMS: dict[str, str] = {}
+
+
 def loss_term(scale: str) -> Callable[[Callable], Callable]:
     """Makes a method of `Model` a term of the loss, which has the method's name.
 
@@ -90,7 +94,7 @@ def loss_term(scale: str) -> Callable[[Callable], Callable]:
     """
 
     def mark(method):
-        method.scale = scale
+        LOSS_TERMS[method.__name__] = scale
         return method
 
     return mark
@@ -259,8 +263,8 @@ class Model(tf.Module):
                 )
         errors = self._errors(posterior, data, mask)
         terms = {f"zero_step/{k}": tf.reduce_mean(v) for k, v in errors.items()}
-        for name, term in self._loss_terms():
-            terms[f"zero_step/{name}"] = term(data, filtered)
+        for name in LOSS_TERMS:
+            terms[f"zero_step/{name}"] = getattr(self, name)(data, filtered)
         if config.overshooting > 1:
             terms |= self._overshooting_losses(predictions, posterior, data, mask)
         if self.tap_cell:
@@ -337,12 +341,6 @@ class Model(tf.Module):
     def _reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
-
-    def _loss_terms(self) -> Iterator[tuple[str, Callable[..., tf.Tensor]]]:
-        """The methods that are terms of the loss, with their names."""
-        for name, method in vars(type(self)).items():
-            if hasattr(method, "scale"):
-                yield name, getattr(self, name)
 
     def _errors(self, posterior, data, mask, skip=None) -> dict[str, tf.Tensor]:
         """Terms that depend on nothing but the posterior, [B, T], 0 where masked.
@@ -429,7 +427,7 @@ class Model(tf.Module):
             "reward": config.reward_scale,
             "cell_as_prior": config.cell_as_prior,
         }
-        scales |= {name: config[method.scale] for name, method in self._loss_terms()}
+        scales |= {name: config[scale] for name, scale in LOSS_TERMS.items()}
         if group == "overshooting":
             scales["reward"] = config.overshooting_reward_scale
         return scales.get(key, 1.0)

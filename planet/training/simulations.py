@@ -83,9 +83,7 @@ def collect_seed_episodes(
                     missing,
                     folder,
                     seed + len(PHASES) * index + PHASES.index(phase),
-                    lambda done, _, progress=progress: progress.update(
-                        done - progress.n
-                    ),
+                    lambda done, _: progress.update(done - progress.n),
                 )
             print(
                 f"Recorded {missing} random episodes of {task.name} to {phase}; mean "
