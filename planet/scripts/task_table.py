@@ -7,7 +7,7 @@ from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
 from planet.tools import cli, tables
 
 
-def main(
+def run(
     catalogue: Mapping[str, Callable[[], TaskSpec]],
     epilog: str,
     argv: Sequence[str] | None = None,

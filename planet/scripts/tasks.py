@@ -239,7 +239,7 @@ def _atari(game, sticky, **spec):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     by_name = __doc__.partition("given ones.\n\n")[2]
-    return task_table.main(TASKS, by_name, argv)
+    return task_table.run(TASKS, by_name, argv)
 
 
 if __name__ == "__main__":
