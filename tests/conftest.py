@@ -25,3 +25,21 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def run_main(capsys):
+    """Calls the main function of a script with the given arguments.
+
+    Returns exit code, standard output and errors.
+    """
+
+    def run(main, *arguments):
+        capsys.readouterr()
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
