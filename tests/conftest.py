@@ -36,3 +36,21 @@ def process():
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
         yield executor
+
+
+@pytest.fixture
+def run_main(capsys):
+    """Calls the main function of a script with the given arguments.
+
+    Returns exit code, standard output and errors.
+    """
+
+    def run(main, *arguments):
+        capsys.readouterr()
+        try:
+            code = main([*map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run

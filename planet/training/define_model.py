@@ -304,8 +304,11 @@ class Model(tf.Module):
             clipped, norm = tf.clip_by_global_norm(
                 gradients[key], self._config.gradient_clipping
             )
-            optimizer.learning_rate.assign(learning_rate)
-            optimizer.apply(clipped, groups[key])
+            # Not by `apply`, which keeps the graph of each compiled update forever.
+            for gradient, variable in zip(clipped, groups[key], strict=True):
+                if gradient is not None:
+                    optimizer.update_step(gradient, variable, learning_rate)
+            optimizer.iterations.assign_add(1)
             metrics[f"gradient_norm/{key}"] = norm
         return losses, metrics
 

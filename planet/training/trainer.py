@@ -21,6 +21,7 @@ from planet.training import define_model, define_summaries, latents, simulations
 from planet.training.simulations import Simulation
 
 LINES_PER_PHASE = 10
+PICTURES_EVERY = 100  # Sequences; drawing takes as long as training on some of them.
 CHECKPOINTS_TO_KEEP = 5
 PROGRESS = (
     "{desc}: {percentage:.0f}% |{bar}| {n_fmt}/{total_fmt}, {rate_noinv_fmt}, "
@@ -196,9 +197,10 @@ class Trainer:
             report.set("episodes", count_episodes(phase))
             with writers[phase].as_default(self.step):
                 report.write(self.step)
-                self._pictures.write_batch(data, self.step)
-                if phase == "test":
-                    self._pictures.write_simulations(simulations)
+                if self._has_pictures(epoch):
+                    self._pictures.write_batch(data, self.step)
+                    if phase == "test":
+                        self._pictures.write_simulations(simulations)
             writers[phase].flush()
             if phase == "test" or self.step >= config.max_steps:
                 self._save()
@@ -256,6 +258,16 @@ class Trainer:
         report.print_line(self.step)
         if self._latents:
             self._latents.write(data, phase, self.step)
+
+    def _has_pictures(self, epoch: int) -> bool:
+        """Whether pictures are drawn of an epoch's phases.
+
+        They are of the first and of the last epoch, and of each in which a multiple of
+        `PICTURES_EVERY` lies. That is every epoch, unless epochs are tiny.
+        """
+        length = sum(self._lengths.values()) * self._batch
+        start, end = epoch * length, (epoch + 1) * length
+        return -start % PICTURES_EVERY < length or end >= self._config.max_steps
 
     def _save(self) -> None:
         """Writes a checkpoint named by the step."""

@@ -1,4 +1,5 @@
 import csv
+import functools
 import json
 import shutil
 
@@ -14,18 +15,9 @@ INPUTS = ["sample", "sample PCA 3", "belief", "belief PCA 3", "belief PCA 10"]
 
 
 @pytest.fixture
-def run_analysis(capsys):
+def run_analysis(run_main):
     """Runs the command; returns exit code, standard output and errors."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        try:
-            code = analyse_latents.main([*map(str, arguments)])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(run_main, analyse_latents.main)
 
 
 def make_arrays(phase, seed, scale=1.0):

@@ -1,3 +1,4 @@
+import functools
 import json
 import re
 import shutil
@@ -23,18 +24,9 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def run_evaluate(capsys):
+def run_evaluate(run_main):
     """Runs the command; returns exit code, standard output and errors."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        try:
-            code = evaluate.main([*map(str, arguments)])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
+    return functools.partial(run_main, evaluate.main)
 
 
 def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):

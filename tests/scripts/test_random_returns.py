@@ -88,10 +88,11 @@ def test_existing_file_is_kept_unless_told(run, tmp_path):
         ),
     ],
 )
-def test_bad_input(run, arguments, message, tmp_path):
-    result, _ = run(*arguments)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == f"planet.scripts.random_returns: error: {message}\n"
+def test_bad_input(run_main, arguments, message, tmp_path):
+    command = ("--output", tmp_path / "output.json", *arguments)
+    code, out, err = run_main(random_returns.main, *command)
+    assert (code, out) == (2, "")
+    assert err == f"planet.scripts.random_returns: error: {message}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,11 +106,11 @@ def test_failing_environment_is_an_error(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help(run_python):
-    result = run_python("-m", "planet.scripts.random_returns", "--help")
-    assert result.returncode == 0
+def test_help(run_main):
+    code, out, _ = run_main(random_returns.main, "--help")
+    assert code == 0
     for flag in ("tasks", "episodes", "output", "overwrite", "num_envs", "seed"):
-        assert f"--{flag}" in result.stdout
+        assert f"--{flag}" in out
 
 
 def test_nothing_is_rendered(run_python):

@@ -3,14 +3,15 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from planet.control.envs import opengl, suite
-from planet.scripts import configs, runs, tasks
+from planet.scripts import configs, runs, tasks, train
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20"
+TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20, overshooting: 0"
 
 
 @pytest.fixture
@@ -113,12 +114,28 @@ def run_train(run_python, tmp_path):
         (("--logdir", "a" * 300), f"argument --logdir: '{'a' * 300}': [Errno 36] File"),
     ],
 )
-def test_bad_input(arguments, message, run_train, tmp_path):
+def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     if "--logdir" not in arguments:
         arguments = ("--logdir", tmp_path / "logdir", *arguments)
-    result = run_train(*arguments)
-    assert result.returncode == 2
-    assert result.stdout == ""
+    code, out, err = run_main(train.main, *arguments)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"planet.scripts.train: error: {message}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("tasks: [nope]", "unknown task 'nope' in --params; did you mean '"),
+        ("tasks: ['gym:Pendulm-v1']", "task 'gym:Pendulm-v1' cannot be used: "),
+    ],
+)
+def test_bad_input_without_logdir(parameter, message, run_train, tmp_path):
+    result = run_train("--params", f"{{{parameter}}}")
+    assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"planet.scripts.train: error: {message}")
     assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
@@ -141,35 +158,29 @@ def test_missing_dm_control(task, run_python, tmp_path):
     assert not (tmp_path / "logdir").exists()
 
 
-def test_bad_input_without_logdir(run_train, tmp_path):
-    assert run_train("--params", "{tasks: [nope]}").returncode == 2
-    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
-
-
 @pytest.mark.skipif(not opengl.is_software(), reason="OpenGL uses hardware here")
 @pytest.mark.parametrize("isolation", ["none", "thread"])
-def test_software_rendering_beside_tensorflow_is_refused(
-    isolation, run_train, tmp_path
-):
+def test_software_rendering_beside_tensorflow_is_refused(isolation, run_main, tmp_path):
     params = f"{{isolate_envs: {isolation}, tasks: [cartpole_balance]}}"
-    result = run_train("--logdir", tmp_path / "logdir", "--params", params)
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
+    command = ("--logdir", tmp_path / "logdir", "--params", params)
+    code, _, err = run_main(train.main, *command)
+    assert code == 2
+    (line,) = err.splitlines()
     assert "isolate_envs: process" in line
     assert not (tmp_path / "logdir").exists()
 
 
-def test_help(run_train):
-    result = run_train("--help")
-    assert result.returncode == 0
+def test_help(run_main):
+    code, out, _ = run_main(train.main, "--help")
+    assert code == 0
     flags = ("logdir", "config", "params", "num_runs", "resume_runs", "ping_every")
     for flag in flags:
-        assert f"--{flag}" in result.stdout
+        assert f"--{flag}" in out
     for name in (*configs.CONFIGS, *tasks.names(), *configs.PARAMETERS):
-        assert name in result.stdout
+        assert name in out
     for parameter in configs.PARAMETERS.values():
-        assert parameter.alias is None or parameter.alias in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
+        assert parameter.alias is None or parameter.alias in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_imports_no_tensorflow(run_python):
@@ -214,7 +225,7 @@ def _listen_to_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
+def test_interrupted_run_continues_with_its_settings(run_main, tmp_path):
     logdir = tmp_path / "a" / "logdir"
     command = ["--logdir", logdir, "--config", "debug", "--params"]
     params = f"{{{TINY}, max_steps: 40}}"
@@ -226,9 +237,10 @@ def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
     assert {"config.yaml", "train_episodes", "test_episodes"} <= names
     assert not names & {"DONE", "FAIL"}
 
-    result = run_train(*command, f"{{{TINY}, max_steps: 500, free_nats: 7}}")
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
+    other = f"{{{TINY}, max_steps: 500, free_nats: 7}}"
+    code, out, err = run_main(train.main, *command, other)
+    assert code == 0, err
+    lines = out.splitlines()
     assert lines[0] == f"Continue run {logdir}/00001"
     message = "Keep the run's own settings; given otherwise: free_nats, max_steps"
     assert lines[1] == message
@@ -237,9 +249,9 @@ def test_interrupted_run_continues_with_its_settings(run_train, tmp_path):
     assert (config.config_name, config.max_steps) == ("debug", 40)
     assert config.logdir == str(logdir / "00001")
 
-    result = run_train(*command, params)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout == f"Skip {logdir}/00001: finished\n"
+    code, out, err = run_main(train.main, *command, params)
+    assert code == 0, err
+    assert out == f"Skip {logdir}/00001: finished\n"
 
 
 def test_interrupted_temporary_run_leaves_nothing(tmp_path):
@@ -251,12 +263,13 @@ def test_interrupted_temporary_run_leaves_nothing(tmp_path):
     assert list(tmp_path.glob("planet-*")) == []
 
 
-def test_failed_run(run_train, tmp_path):
+def test_failed_run(run_main, tmp_path):
     (tmp_path / "00001").mkdir()
     (tmp_path / "00001" / "config.yaml").write_text("{")
-    result = run_train("--logdir", tmp_path, "--params", f"{{{TINY}}}")
-    assert result.returncode == 1
-    assert "config.yaml cannot be read as YAML" in result.stderr
+    command = ("--logdir", tmp_path, "--params", f"{{{TINY}}}")
+    code, _, err = run_main(train.main, *command)
+    assert code == 1
+    assert "config.yaml cannot be read as YAML" in err
     assert "ParameterError" in (tmp_path / "00001" / "FAIL").read_text()
 
 

@@ -21,9 +21,9 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES)
-def case(request, tmp_path):
-    """Meta data, arrays, loaded model and batch of a golden case."""
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    """Meta data, arrays, loaded model and batch of a golden case, not to be changed."""
     meta, arrays = golden.load(request.param)
     params = {
         **meta["params"],
@@ -40,7 +40,8 @@ def case(request, tmp_path):
         "velocity": (2,),
     }
     model = define_model.define_model(config, spec)
-    path = write_tf1_checkpoint(tmp_path / "model.ckpt-1000", golden.weights(meta))
+    path = tmp_path_factory.mktemp(request.param) / "model.ckpt-1000"
+    write_tf1_checkpoint(path, golden.weights(meta))
     tf1_checkpoint.load(model, path)
     data = {key: tf.constant(value) for key, value in golden.inputs(meta).items()}
     return meta, arrays, model, data

@@ -125,6 +125,37 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     assert not (tmp_path / "latents").exists()
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_tiny_epochs_are_not_all_drawn(tmp_path, interrupted):
+    sizes = {"train_steps": 10, "test_steps": 10, "max_steps": 250}
+    run = Run(tmp_path, **sizes)
+    if interrupted:
+        run.interrupted_test = 8
+        with pytest.raises(KeyboardInterrupt):
+            list(run.scores())
+        run = Run(tmp_path, **sizes)
+        assert run.trainer.step == 140
+    list(run.scores())
+    for phase, steps in (
+        ("train", [10, 110, 210, 250]),  # After 0, 100, 200, and at the end.
+        ("test", [20, 120, 220]),
+    ):
+        scalars, images = (
+            read(tmp_path / phase, kind) for kind in ("scalars", "images")
+        )
+        assert len(scalars["loss/total"]) == (13 if phase == "train" else 12)
+        for found in images.values():
+            assert [step for step, _ in found] == steps
+
+
+@pytest.mark.parametrize("name", ["default", "newhp", "icml"])
+def test_every_phase_of_sizes_that_learn_is_drawn(tmp_path, name):
+    config = configs.load(name, {"tasks": ["dummy"], "dumbnet": True})
+    model = define_model.define_model(config, SPEC)
+    drawn = trainer.Trainer(tmp_path, config, model, noise.Seeds(0))
+    assert all(drawn._has_pictures(epoch) for epoch in range(500))
+
+
 def test_latents_at_each_line(tmp_path):
     sizes = {"train_steps": 20, "test_steps": 5, "max_steps": 25}
     list(Run(tmp_path, collect_latents=True, **sizes).scores())
