@@ -96,6 +96,7 @@ setuptools.setup(
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
         "pillow>=12,<14",  # Resizes images, writes GIFs.
+        "psutil>=7,<8",  # How much memory is free.
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from benchmarks import speed
 from planet.scripts import configs, tasks
-from planet.training import define_model, define_summaries
+from planet.training import define_model, define_summaries, simulations
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def measure(config, repeats: int) -> dict[str, float]:
         "image": random.integers(0, 256, (251, *speed.DATA_SPEC["image"]), np.uint8),
         "reward": np.zeros(251, np.float32),
     }
-    simulation = define_summaries.Simulation("cheetah_run", 12, episode)
+    simulation = simulations.Simulation("cheetah_run", 12, episode)
     rate = tf.constant(1e-3)
     with tempfile.TemporaryDirectory() as folder:
         writer = tf.summary.create_file_writer(folder)

@@ -7,10 +7,14 @@ import pathlib
 import subprocess
 import sys
 
+import hypothesis
 import pytest
 
 pytest.register_assert_rewrite("tests.control.playing")
 ROOT = pathlib.Path(__file__).parent.parent
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

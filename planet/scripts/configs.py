@@ -65,6 +65,12 @@ PARAMETERS = {
         "episodes yielded between scans of the folder",
         "loader_every",
     ),
+    "max_cache": _P(
+        None,
+        kinds.optional(kinds.number(0)),
+        "memory for the cached episodes of each phase, in GB; null: a quarter of what "
+        "is free",
+    ),
     "max_episodes": _P(
         2000, kinds.integer(1), "how many of the newest episodes are used"
     ),

@@ -8,46 +8,66 @@ import os
 import pathlib
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
 from planet.tools import episode_files
 
 Episode = dict[str, np.ndarray]
+PREFETCHED_BATCHES = 4
+SETTLED = 10**9  # Nanoseconds after which a folder's time of change is to be trusted.
 SHUFFLED_BATCHES = 2  # The order is random already; more would keep new episodes out.
 
 
 class Folder:
-    """The readable episodes of a folder, newest first to be forgotten last.
+    """The readable episodes of a folder, the newest of them cached in memory.
 
     A file that can't be read is named once and left alone from then on.
 
     Args:
       path: folder of npz files.
       max_episodes: how many of the newest episodes count.
-      cache: keep what was read in memory.
+      max_cache: memory for episodes that were read before, in GB; the oldest leave it
+        first. None: a quarter of what is free, so that two phases leave half of it.
     """
 
-    def __init__(self, path: str | os.PathLike, max_episodes: int, cache: bool = True):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        max_episodes: int,
+        max_cache: float | None = None,
+    ):
         self.path = pathlib.Path(path)
         self._max_episodes = max_episodes
-        self._cache = {} if cache else None
-        self._torn = set()
+        if max_cache is None:
+            max_cache = psutil.virtual_memory().available / 4e9
+        self._free = max_cache * 1e9  # Bytes left for the cache.
+        self._cache: dict[pathlib.Path, Episode] = {}
+        self._torn: set[pathlib.Path] = set()
+        self._names: list[pathlib.Path] = []
+        self._listed = 0  # When the folder had changed last, as it was listed.
 
     def names(self) -> list[pathlib.Path]:
         """Files of the episodes, oldest first."""
-        names = [x for x in episode_files.scan(self.path) if x not in self._torn]
+        changed = self.path.stat().st_mtime_ns if self.path.is_dir() else 0
+        if changed != self._listed:
+            # A file that comes in the same tick of the clock would go unnoticed.
+            settled = time.time_ns() - changed > SETTLED
+            self._listed = changed if settled else 0
+            self._names = episode_files.scan(self.path)
+        names = [name for name in self._names if name not in self._torn]
         names = names[-self._max_episodes :]
-        if self._cache:
-            for name in self._cache.keys() - set(names):
-                del self._cache[name]
+        for name in self._cache.keys() - set(names):
+            self._forget(name)
         return names
 
     def read(self, name: pathlib.Path) -> Episode | None:
         """Arrays [T, ...] of one episode; None where the file is torn."""
-        if self._cache is not None and name in self._cache:
+        if name in self._cache:
             return self._cache[name]
         try:
             episode = episode_files.read(name)
@@ -56,9 +76,23 @@ class Folder:
                 print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
             self._torn.add(name)
             return None
-        if self._cache is not None:
-            self._cache[name] = episode
+        self._remember(name, episode)
         return episode
+
+    def _remember(self, name, episode):
+        """Caches an episode, in place of older ones if there is no room."""
+        self._cache[name] = episode
+        self._free -= _size(episode)
+        while self._free < 0 and self._cache:
+            self._forget(min(self._cache))
+
+    def _forget(self, name):
+        self._free += _size(self._cache.pop(name))
+
+
+def _size(episode: Episode) -> int:
+    """Bytes of memory that an episode takes."""
+    return sum(array.nbytes for array in episode.values())
 
 
 def scan(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
@@ -98,10 +132,10 @@ def make_dataset(
     loader: str,
     data_spec: Mapping[str, tuple[int, ...]],
     batch_shape: tuple[int, int],
-    prepare: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
     num_chunks: int = 1,
     scan_every: int = 10,
     max_episodes: int = 2000,
+    max_cache: float | None = None,
     seed: int | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of chunks from the episodes of a folder.
@@ -115,14 +149,14 @@ def make_dataset(
         numbers, no folder needed).
       data_spec: shape of one step of each entry, as for `define_model`.
       batch_shape: sequences and steps of a batch, (B, T).
-      prepare: what is done to batches, of which `image` is uint8 [B, T, H, W, C].
       num_chunks: chunks cut from each episode that the loader yields.
       scan_every: episodes between looks at the folder.
       max_episodes: how many of the newest episodes count.
+      max_cache: see `Folder`.
       seed: makes the order reproducible.
 
     Returns:
-      Dataset of dicts, prepared: `image` [B, T, H, W, C], the other entries float32
+      Dataset of dicts: `image` uint8 [B, T, H, W, C], the other entries float32
       [B, T, ...] and `length` int32 [B].
     """
     batch_size, steps = batch_shape
@@ -130,7 +164,8 @@ def make_dataset(
     if loader == "dummy":
         chunks = functools.partial(_dummy_chunks, data_spec, steps, rng)
     else:
-        folder = Folder(path, max_episodes, cache=loader != "reload")
+        cache = 0.0 if loader == "reload" else max_cache
+        folder = Folder(path, max_episodes, cache)
         order = scan if loader in ("scan", "recent") else uniform
         chunks = functools.partial(
             _chunks,
@@ -149,7 +184,7 @@ def make_dataset(
     signature["length"] = tf.TensorSpec([], tf.int32)
     dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature)
     dataset = dataset.batch(batch_size, drop_remainder=True)
-    return dataset.map(prepare).prefetch(2)
+    return dataset.prefetch(PREFETCHED_BATCHES)
 
 
 def cut(

@@ -13,10 +13,10 @@ def prepare(data: Mapping[str, tf.Tensor], bits: int) -> dict[str, tf.Tensor]:
     """What environments show, or episodes hold, with the images preprocessed.
 
     Args:
-      data: tensors by name; `image`, if there is one, as for `preprocess`.
+      data: tensors by name; `image`, if there is one, is uint8, or preprocessed before.
       bits: colour depth of the images.
     """
-    if "image" not in data:
+    if "image" not in data or data["image"].dtype != tf.uint8:
         return dict(data)
     return {**data, "image": preprocess(data["image"], bits)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -10,7 +9,7 @@ import ml_collections
 import tensorflow as tf
 
 from planet.control.batch_env import BatchEnv
-from planet.tools import numpy_episodes, preprocess
+from planet.tools import numpy_episodes
 
 PHASES = ("train", "test")
 
@@ -33,9 +32,9 @@ def make_dataset(
         config.data_loader,
         data_spec,
         config.batch_shape,
-        functools.partial(preprocess.prepare, bits=config.image_bits),
         config.num_chunks,
         config.scan_episodes_every,
         config.max_episodes,
+        config.max_cache,
         seed,
     )

@@ -207,13 +207,20 @@ class Model(tf.Module):
         # Checkpoints find these; they do not look into the lists of Keras' layers.
         self.weights = tf1_checkpoint.names(self)
 
+    def prepare(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What environments show, or episodes hold, as the model wants to see it.
+
+        It belongs inside compiled functions: images cross to the device as uint8.
+        """
+        data = {key: tf.convert_to_tensor(value) for key, value in data.items()}
+        return preprocess.prepare(data, self._config.image_bits)
+
     def embed(self, observation: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embedded observations [..., E] from what environments show, entries [...]."""
-        prepared = preprocess.prepare(observation, self._config.image_bits)
-        return self.encoder(prepared[self.observation])
+        return self.encoder(self.prepare(observation)[self.observation])
 
     def filter(self, data: Mapping[str, tf.Tensor]) -> Filtered:
-        """Encodes a batch and infers the states behind it; data as for `losses`."""
+        """Encodes a batch of prepared data and infers the states behind it."""
         embedded = self.encoder(data[self.observation])
         prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
         mask = mask_lib.from_length(data["length"], data["action"].shape[1])
@@ -225,9 +232,9 @@ class Model(tf.Module):
         """Loss terms of a batch, not yet scaled, and their scaled sum.
 
         Args:
-          data: the observations, such as `image` [B, T, H, W, C], preprocessed;
-            `action` [B, T, A], leading to the observation of the same index; `length`
-            [B], valid steps; the targets of all heads, [B, T, ...].
+          data: the observations, such as `image` [B, T, H, W, C], as recorded (uint8)
+            or prepared; `action` [B, T, A], leading to the observation of the same
+            index; `length` [B], valid steps; the targets of all heads, [B, T, ...].
           seed: integers [2] that determine all noise.
 
         Returns:
@@ -249,8 +256,9 @@ class Model(tf.Module):
           Losses, and metrics: mean entropies of prior and posterior and the divergence
           between them before free nats, in nats per step.
         """
-        config, data = self._config, tf.nest.map_structure(tf.convert_to_tensor, data)
+        config = self._config
         with noise.stream(seed):
+            data = self.prepare(data)
             filtered = self.filter(data)
             embedded, prior, posterior, mask = filtered
             if config.overshooting > 1:

@@ -56,11 +56,14 @@ class Report:
     def add(
         self, losses: Mapping[str, tf.Tensor], metrics: Mapping[str, tf.Tensor]
     ) -> None:
-        """Adds the losses and metrics of a batch, scalars by name."""
+        """Adds the losses and metrics of a batch, scalars by name.
+
+        They stay on the device until a line or a summary needs them.
+        """
         for key, value in losses.items():
-            self._append(f"loss/{key}", float(value))
+            self._append(f"loss/{key}", value)
         for key, value in metrics.items():
-            self._append(key, float(value))
+            self._append(key, value)
 
     def add_simulations(self, simulations: Sequence[Simulation]) -> None:
         """Adds returns and actions of episodes, and the imagined returns of plans."""
@@ -84,7 +87,7 @@ class Report:
         """Raises FloatingPointError if the last batch has a loss that isn't finite."""
         for key, values in self._phase.items():
             if key.startswith("loss/") and not np.isfinite(values[-1]):
-                raise FloatingPointError(f"{key} is {values[-1]} at step {step}")
+                raise FloatingPointError(f"{key} is {float(values[-1])} at step {step}")
 
     def print_line(self, step: int) -> None:
         """Prints the means since the last line."""
@@ -107,7 +110,7 @@ class Report:
         for key, parts in self._histograms.items():
             tf.summary.histogram(key, np.concatenate([np.ravel(x) for x in parts]))
 
-    def _append(self, key: str, value: float) -> None:
+    def _append(self, key: str, value: tf.Tensor | float) -> None:
         self._phase[key].append(value)
         self._recent[key].append(value)
 
@@ -175,6 +178,7 @@ class Pictures:
         model, actions = self._model, data["action"]
         cell, context = model.cell, _context(actions.shape[1])
         with noise.stream(seed):
+            data = model.prepare(data)
             _, prior, posterior, mask = model.filter(data)
             open_loop = posterior
             if context < actions.shape[1]:
@@ -274,5 +278,10 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
+def _mean(values: Sequence[tf.Tensor | float]) -> float:
+    """The mean, for which tensors are fetched from the device all at once."""
+    if not values:
+        return float("nan")
+    if tf.is_tensor(values[0]):
+        values = tf.stack(values).numpy()
+    return float(np.mean(values, dtype=np.float64))

@@ -54,6 +54,7 @@ class Collector:
     def _states(self, data, seed) -> dict[str, tf.Tensor]:
         """What is saved of a batch: entries [N, ...] of its valid steps."""
         with noise.stream(seed):
+            data = self._model.prepare(data)
             _, _, state, mask = self._model.filter(data)
         # The path that remembers has another name in the DRNN.
         parts = {

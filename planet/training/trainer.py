@@ -114,8 +114,8 @@ class Trainer:
         self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._score = math.nan
         self._latents: latents.Collector | None = None
-        self._update = tf.function(model.update)
-        self._evaluate = tf.function(model.evaluate)
+        self._update = tf.function(_checked(model.update))
+        self._evaluate = tf.function(_checked(model.evaluate))
         self._pictures = define_summaries.Pictures(model, config.image_bits)
         self._checkpoint = tf.train.Checkpoint(
             model=model, step=self._step, seeds=seeds
@@ -220,9 +220,9 @@ class Trainer:
                 ramp = schedule.linear(trained, config.learning_rate_ramp)
                 rate = tf.constant(config.learning_rate * ramp)
                 data = next(batches)
-                report.add(*self._update(data, rate, self._seeds.next()))
+                results = self._update(data, rate, self._seeds.next())
                 report.set("learning_rate", rate)
-                self._advance(report, progress)
+                self._advance(report, progress, *results)
                 report.add_simulations(collect(trained + self._batch))
                 if (index + 1) * LINES_PER_PHASE % length < LINES_PER_PHASE:
                     self._print_line(report, "train", data)
@@ -242,14 +242,16 @@ class Trainer:
         with self._progress("test", epoch, done) as progress:
             for _ in range(done, self._lengths["test"]):
                 data = next(batches)
-                report.add(*self._evaluate(data, self._seeds.next()))
-                self._advance(report, progress)
+                results = self._evaluate(data, self._seeds.next())
+                self._advance(report, progress, *results)
         return data
 
-    def _advance(self, report, progress) -> None:
-        """Counts a batch, whose losses the report has to find finite."""
+    def _advance(self, report, progress, losses, metrics, finite) -> None:
+        """Counts a batch and reports on it; an error if its losses aren't finite."""
         self._step.assign_add(self._batch)
-        report.check_finite(self.step)
+        report.add(losses, metrics)
+        if not finite:  # The one value that is fetched for each batch.
+            report.check_finite(self.step)
         progress.set_postfix_str(self._position(), refresh=False)
         progress.update(self._batch)
 
@@ -291,6 +293,17 @@ class Trainer:
         """Where the run is, and how good its last test was."""
         step = f"step {self.step}/{self._config.max_steps}"
         return step if math.isnan(self._score) else f"{step}, score {self._score:.1f}"
+
+
+def _checked(compute: Callable) -> Callable:
+    """Adds to the losses and metrics of a batch whether all losses are finite."""
+
+    def compute_and_check(*arguments):
+        losses, metrics = compute(*arguments)
+        finite = tf.math.is_finite(tf.stack(list(losses.values())))
+        return losses, metrics, tf.reduce_all(finite)
+
+    return compute_and_check
 
 
 def first_seed(seed: int | None, logdir: pathlib.Path) -> int:

@@ -1,4 +1,5 @@
 import itertools
+import os
 import random
 
 import numpy as np
@@ -34,14 +35,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def prepare(data):
-    return {**data, "image": tf.cast(data["image"], tf.float32)}
-
-
 def batches(folder, amount, loader="scan", batch_shape=(3, 5), **kwargs):
-    dataset = numpy_episodes.make_dataset(
-        folder, loader, SPEC, batch_shape, prepare, **kwargs
-    )
+    dataset = numpy_episodes.make_dataset(folder, loader, SPEC, batch_shape, **kwargs)
     return list(itertools.islice(dataset.as_numpy_iterator(), amount))
 
 
@@ -49,9 +44,9 @@ def batches(folder, amount, loader="scan", batch_shape=(3, 5), **kwargs):
 def test_chunks_are_cut_from_one_episode_each(folder, loader):
     for batch in batches(folder, 20, loader, seed=1):
         assert batch["image"].shape == (3, 5, 4, 4, 1)
-        assert batch["image"].dtype == np.float32
+        assert batch["image"].dtype == np.uint8
         assert batch["length"].tolist() == [5, 5, 5]
-        number = batch["image"][:, 0, 0, 0, 0]
+        number = batch["image"][:, 0, 0, 0, 0].astype(int)
         assert (batch["image"] == number[:, None, None, None, None]).all()
         assert (np.diff(batch["reward"], axis=1) == 1).all()
         start = batch["action"][:, 0, 0]
@@ -93,7 +88,7 @@ def test_new_episodes_make_up_half_of_the_next_scan(folder):
 
 def test_a_new_episode_is_learned_from_soon(folder):
     dataset = numpy_episodes.make_dataset(
-        folder, "scan", SPEC, (3, 5), prepare, scan_every=3, seed=1
+        folder, "scan", SPEC, (3, 5), scan_every=3, seed=1
     )
     stream = dataset.as_numpy_iterator()
     for _ in range(20):
@@ -118,6 +113,28 @@ def test_only_the_newest_episodes_count_and_stay_in_memory(folder):
     new = add(folder, 9)
     assert files.names()[-1] == new
     assert set(files._cache) == {files.names()[0]}
+
+
+def test_memory_for_episodes_is_bounded(folder):
+    names = episode_files.scan(folder)
+    size = sum(array.nbytes for array in make_episode(0, 12).values())
+    files = numpy_episodes.Folder(folder, 100, max_cache=2.5 * size / 1e9)
+    for name in (*names, names[0]):
+        assert files.read(name)["reward"][0] == 100 * names.index(name)
+    assert set(files._cache) == set(names[-2:])
+
+
+def test_an_unchanged_folder_is_not_listed_again(folder, monkeypatch):
+    listed = []
+    scan = episode_files.scan
+    monkeypatch.setattr(episode_files, "scan", lambda x: listed.append(x) or scan(x))
+    os.utime(folder, (1, 1))
+    files = numpy_episodes.Folder(folder, 100)
+    before = [files.names() for _ in range(3)]
+    assert len(listed) == 1
+    new = add(folder, 9)
+    assert [files.names() for _ in range(2)] == [[*before[-1], new]] * 2
+    assert len(listed) == 3  # Too fresh a change to be relied on.
 
 
 def test_torn_file_is_named_once_and_skipped(folder, capsys):
@@ -148,7 +165,7 @@ def test_dummy_needs_no_folder(tmp_path):
 def test_reload_notices_changes_and_cache_does_not(tmp_path):
     path = add(tmp_path, 1, 6)
     cached = numpy_episodes.Folder(tmp_path, 10)
-    fresh = numpy_episodes.Folder(tmp_path, 10, cache=False)
+    fresh = numpy_episodes.Folder(tmp_path, 10, max_cache=0)
     for files in (cached, fresh):
         files.read(path)
     np.savez(path, **make_episode(2, 6))
