@@ -15,7 +15,7 @@ def read(path, name):
 
 
 # dm_control requires labmaze, which cannot be installed for Python 3.13 and which no
-# task uses. There, its other requirements are listed, and `make venv` installs the rest.
+# task uses. There, we require all its other requirements, and `make venv` installs it.
 CONTROL_SUITE = [
     f"{read('planet/control/envs/suite.py', 'REQUIREMENT')}; python_version < '3.13'",
     *(
