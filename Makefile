@@ -4,20 +4,20 @@
 #   make train CONFIG=newhp PARAMS='{tasks: [cheetah_run]}' LOGDIR=~/runs/cheetah
 #   make test
 
-# The first of these that runs and is not too old or too new makes the environment.
+# The first of these that exists, and is neither too old nor too new, is used.
 PYTHON ?= python3.13 python3.12 python3.11 python3.10 python3
 CONFIG = debug
 PARAMS = {tasks: [cartpole_balance]}
 LOGDIR = logdir/$(CONFIG)
-export CONFIG PARAMS LOGDIR  # Recipes read them as they are, quotes and all.
+export CONFIG PARAMS LOGDIR  # So that recipes read them verbatim, quotes and all.
 
 VENV := .venv
 BIN := $(VENV)/bin
 GL_PACKAGES := libegl1 libgl1 libopengl0 libegl-mesa0 libgl1-mesa-dri
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 
-# Does nothing where command 1 succeeds. Otherwise root on Debian installs packages 2 and
-# tries again; everyone else reads what is wrong, 3, and how to install them.
+# $(call ensure,COMMAND,PACKAGES,PROBLEM): If the command fails, root on Debian installs
+# the packages and tries again; everyone else is told the problem and how to solve it.
 define ensure
 $(1) || \
 if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
@@ -49,9 +49,9 @@ $(BIN)/python:
 	"$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed: setup.py planet/control/envs/suite.py | $(BIN)/python
-	$(BIN)/python -m pip install --upgrade 'pip>=24'  # Older ones search forever.
+	$(BIN)/python -m pip install --upgrade 'pip>=24'  # Older ones backtrack forever.
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
-# For Python 3.13, where it is not among the requirements of the package.
+# dm_control, which the package does not require on Python 3.13.
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps \
 		"$$($(BIN)/python -c 'from planet.control.envs import suite; print(suite.REQUIREMENT)')"
 	@touch $@
@@ -85,7 +85,7 @@ format: venv
 benchmark: venv
 	$(BIN)/python -m benchmarks.speed
 
-# Runs in logdir stay.
+# Keeps the runs in logdir.
 clean:
 	rm -rf $(VENV) build *.egg-info .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

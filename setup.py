@@ -10,12 +10,12 @@ ROOT = pathlib.Path(__file__).parent
 
 
 def read(path, name):
-    """A constant of a module, which cannot be imported before its requirements."""
+    """Reads a constant of a module, whose requirements may not be installed yet."""
     return re.search(f'^{name} = "(.+)"', (ROOT / path).read_text(), re.M).group(1)
 
 
-# dm_control asks for labmaze, which cannot be installed for Python 3.13 and which no
-# task uses. There, all else that it asks for is installed, and `make venv` adds itself.
+# dm_control requires labmaze, which cannot be installed for Python 3.13 and which no
+# task uses. There, we require all its other requirements, and `make venv` installs it.
 CONTROL_SUITE = [
     f"{read('planet/control/envs/suite.py', 'REQUIREMENT')}; python_version < '3.13'",
     *(
@@ -35,12 +35,12 @@ CONTROL_SUITE = [
     ),
 ]
 ENVIRONMENTS = {
-    "atari": ["ale-py>=0.12,<0.13"],  # Since 0.12, with the games.
+    "atari": ["ale-py>=0.12,<0.13"],  # Includes the games since 0.12.
     "box2d": ["gymnasium[box2d]>=1.4,<1.5"],  # Car racing.
     "classic-control": ["gymnasium[classic-control]>=1.4,<1.5"],  # Draws pendulums.
     "gym": [  # Environments of gymnasium's predecessor.
         "gym==0.26.2",
-        "pygame-ce>=2.5,<3",  # Draws them; its own choice is not maintained either.
+        "pygame-ce>=2.5,<3",  # Draws them; gym's choice, pygame, is not maintained.
     ],
 }
 COMMANDS = {
@@ -90,7 +90,7 @@ setuptools.setup(
         "tensorboard>=2.20,<2.22",  # Shows the events of a run.
         *CONTROL_SUITE,  # Tasks.
         "mujoco>=3.17,<4",  # dm_control breaks with 4.0, though it would accept it.
-        "gymnasium[mujoco]>=1.4,<1.5",  # The interface of environments, and a cheetah.
+        "gymnasium[mujoco]>=1.4,<1.5",  # The environment interface, and a cheetah.
         "shimmy>=2.0.1,<3",  # dm_control as gymnasium environments.
         "numpy>=2.1,<3",
         "ml_collections>=1.1,<2",  # Settings.
@@ -100,7 +100,7 @@ setuptools.setup(
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
-        "google-crc32c>=1.9,<2",  # Tells damaged event files, fast.
+        "google-crc32c>=1.9,<2",  # Detects damaged event files, fast.
     ],
     entry_points={
         "console_scripts": [

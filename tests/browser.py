@@ -17,9 +17,9 @@ from websockets.sync import client
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 SWITCHES = (
     "--headless",
-    "--no-sandbox",  # There is none for root.
+    "--no-sandbox",  # Root cannot use one.
     "--disable-gpu",
-    "--disable-dev-shm-usage",  # Containers have little of it.
+    "--disable-dev-shm-usage",  # Containers have little shared memory.
     "--no-first-run",
     "--remote-debugging-port=0",
     "--window-size=1400,1000",
@@ -38,11 +38,11 @@ class Page:
         self._numbers = itertools.count(1)
 
     def open(self, url: str) -> None:
-        """Goes to an address; does not wait until everything is there."""
+        """Goes to an address, without waiting for the page to load."""
         self._call("Page.navigate", url=url)
 
     def evaluate(self, expression: str):
-        """The value of JavaScript, which may be a promise of one."""
+        """The value of a JavaScript expression, which may be a promise."""
         answer = self._call(
             "Runtime.evaluate",
             expression=expression,
@@ -54,10 +54,10 @@ class Page:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = 120):
-        """The value of JavaScript as soon as it counts as true.
+        """The value of a JavaScript expression, once it is truthy.
 
         Raises:
-          TimeoutError: it never does.
+          TimeoutError: it never is.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -68,7 +68,7 @@ class Page:
         raise TimeoutError(f"{expression} is still {value!r}")
 
     def screenshot(self, path: pathlib.Path) -> None:
-        """Writes what can be seen as PNG."""
+        """Writes the visible part of the page as PNG."""
         answer = self._call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(answer["data"]))
 
@@ -112,7 +112,7 @@ def page():
 
 
 def find_in(stream, pattern: str) -> str:
-    """The group of a pattern in the first line of a stream that matches it."""
+    """The group of a pattern in the first matching line of a stream."""
     for line in stream:
         if match := re.search(pattern, line):
             return match[1]

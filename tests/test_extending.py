@@ -22,7 +22,7 @@ SMALL = "dumbnet: true, max_steps: 20"
 
 @pytest.fixture
 def package(tmp_path):
-    """A folder with the package of the page."""
+    """A folder with the package that the page describes."""
     for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -31,7 +31,7 @@ def package(tmp_path):
 
 
 def parameters(marker):
-    """The parameters of the command that has a word, as in its single quotes."""
+    """The parameters of the command that contains a marker."""
     (command,) = [line for line in COMMANDS if marker in line]
     return re.search(r"\{(.*)\}", command)[1]
 
@@ -87,7 +87,7 @@ def test_doors_inside_the_project(package):
 
 
 def apply(path, diff):
-    """Adds the lines with a plus between those around them, which are there once."""
+    """Adds the lines marked with a plus between their context, which occurs once."""
     before = "".join(line[1:] for line in diff if line[0] != "+")
     after = "".join(line[1:] for line in diff if line[0] in "+ ")
     text = path.read_text()

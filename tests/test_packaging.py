@@ -48,7 +48,7 @@ def requirements(package):
 
 
 def test_requirements_of_the_control_suite_stand_in_for_it():
-    """Where labmaze cannot be had; setuptools is for those who build it."""
+    """On Python 3.13, without labmaze; setuptools is only for building."""
     own = set(requirements("planet"))
     assert ("dm-control", 'python_version < "3.13"') in own
     since = {name for name, marker in own if marker in ("", 'python_version >= "3.13"')}

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def write_tf1_checkpoint(path, weights):
-    """Saves variables as TensorFlow 1 does, beside what its optimizer kept."""
+    """Saves variables as TensorFlow 1 does, along with optimizer slots."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         for name, value in weights.items():
             name = name.removesuffix(":0")

@@ -13,8 +13,8 @@ LOSSES = ("loss/zero_step/image", "loss/zero_step/reward")
 def write_run(folder, epochs=3, losses=LOSSES, offset=0.0, first=0):
     """Writes epochs of 100 train and 10 test steps; values tell step and folder.
 
-    The score of a test phase is its step plus the offset, the losses of a phase its
-    step in negative plus the offset.
+    The score of a test phase is its step plus the offset; the losses of a phase are the
+    offset minus its step.
     """
     for phase, later in (("train", 100), ("test", 110)):
         with tf.summary.create_file_writer(str(folder / phase)).as_default():
@@ -26,7 +26,7 @@ def write_run(folder, epochs=3, losses=LOSSES, offset=0.0, first=0):
 
 
 def restart(folder, step):
-    """Marks what comes from a step on as void, as runs do that are continued."""
+    """Marks everything from a step on as void, as resumed runs do."""
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     for phase in ("train", "test"):
         events = event_file_writer.EventFileWriter(str(folder / phase))

@@ -7,8 +7,8 @@ A proxy stands for one environment wherever it lives:
     observation, *others = wait()  # ...and this waits for its result.
 
 A process is spawned and serves one environment. It imports what the constructor needs,
-which must not be TensorFlow; it leaves Ctrl-C to its parent; and it ends when the pipe
-to its parent does, however the parent ended.
+which must not include TensorFlow; it leaves Ctrl-C to its parent; and it ends when the
+pipe to its parent closes, however the parent ended.
 """
 
 import abc
@@ -31,11 +31,11 @@ Wait = Callable[[], Any]
 
 
 class EnvError(RuntimeError):
-    """An environment failed; the message holds the traceback from where it lives."""
+    """An environment failed; the message includes its traceback."""
 
 
 class _Host:
-    """Lives beside the environment and answers calls with (result, traceback)."""
+    """Holds the environment and answers calls with (result, traceback)."""
 
     def __init__(self, env_ctor: EnvCtor):
         self._env_ctor = env_ctor
@@ -58,7 +58,7 @@ class _Host:
 
 
 class EnvProxy(abc.ABC):
-    """One environment that lives here or elsewhere."""
+    """One environment, in this thread or elsewhere."""
 
     def __init__(self):
         self._wait_for_spaces = self._call("spaces")
@@ -90,11 +90,11 @@ class EnvProxy(abc.ABC):
         return self.step_async(action)()
 
     def reset_async(self, seed: int | None = None, options: dict | None = None) -> Wait:
-        """Starts an episode; call what is returned to wait for the result."""
+        """Starts an episode; call the returned function to wait for the result."""
         return self._call("reset", seed=seed, options=options)
 
     def step_async(self, action: np.ndarray) -> Wait:
-        """Applies an action [A]; call what is returned to wait for the result."""
+        """Applies an action [A]; call the returned function to wait for the result."""
         return self._call("step", action)
 
     def _call(self, method, *args, **kwargs):
@@ -115,11 +115,11 @@ class EnvProxy(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Ends the environment and where it lives."""
+        """Closes the environment and ends its thread or process, if any."""
 
 
 class LocalEnv(EnvProxy):
-    """An environment in the calling thread, which works while one waits for it."""
+    """An environment in the calling thread, which runs when its result is awaited."""
 
     def __init__(self, env_ctor: EnvCtor):
         self._host = _Host(env_ctor)
@@ -161,7 +161,7 @@ class ProcessEnv(EnvProxy):
         )
         with _interrupts_blocked():
             self._process.start()
-        connection.close()  # Leaves the other process as the only holder.
+        connection.close()  # So that the pipe closes when the other process ends.
         self._tickets = itertools.count()
         self._answers = {}
         super().__init__()
@@ -199,8 +199,8 @@ class ProcessEnv(EnvProxy):
 
 @contextlib.contextmanager
 def _interrupts_blocked():
-    """Lets a process that is started meanwhile inherit deafness to Ctrl-C."""
-    resource_tracker.ensure_running()  # Unblocks SIGINT when it starts.
+    """Makes processes that are started in this context ignore Ctrl-C."""
+    resource_tracker.ensure_running()  # Starting it later would unblock SIGINT.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -209,7 +209,7 @@ def _interrupts_blocked():
 
 
 def _serve(connection, env_ctor):
-    """Answers calls in a process until the pipe ends."""
+    """Answers calls in a process until the pipe closes."""
     host = _Host(env_ctor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -219,7 +219,7 @@ def _serve(connection, env_ctor):
 
 
 def make(env_ctor: EnvCtor, isolate: str = "process") -> EnvProxy:
-    """Starts an environment without waiting until it is ready.
+    """Starts an environment without waiting for it to be ready.
 
     Args:
       env_ctor: Makes the environment; has to be picklable for `process`.
@@ -237,7 +237,7 @@ class BatchEnv:
     """Several environments with the same spaces, stepped at the same time.
 
     Args:
-      envs: B proxies, which the batch shares with whoever made them.
+      envs: B proxies, which other batches may share.
     """
 
     def __init__(self, envs: Sequence[EnvProxy]):

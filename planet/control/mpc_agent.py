@@ -19,16 +19,16 @@ class MPCAgent:
 
     Args:
       cell: latent transition model.
-      embed: vectors [B, E] from what the environments show, entries [B, ...].
+      embed: turns observations, entries [B, ...], into vectors [B, E].
       objective_fn: rewards [B, N, H] of imagined states, entries [B, N, H, ...].
-      planner: like `planning.cross_entropy_method`, with its settings bound but for
+      planner: like `planning.cross_entropy_method`, with all arguments bound except
         `cell`, `objective_fn`, `state`, `action_shape`, `horizon` and `warm_start`.
-      explore: replaces or perturbs actions [B, A] at random, more so the larger its
-        second argument is; see `add_noise` and `epsilon_greedy`.
+      explore: randomises actions [B, A] by an amount, its second argument; see
+        `add_noise` and `epsilon_greedy`.
       horizon: steps to plan, H.
       num_envs: number of environments, B.
       action_size: size of an action, A.
-      warm_start: begin each search where the last one ended, one step later.
+      warm_start: start each search from the previous plan, shifted by one step.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class MPCAgent:
 
     @property
     def plan_returns(self) -> np.ndarray:
-        """Imagined returns behind the last decision, [iterations, B, amount]."""
+        """Imagined returns of the last decision, [iterations, B, amount]."""
         return self._plan.returns.numpy()
 
     def reset(self) -> None:
-        """Forgets everything, at the beginning of an episode."""
-        self._plan: Any = None  # Afterwards, the planning.Plan of each decision.
+        """Clears the memory, for a new episode."""
+        self._plan: Any = None  # The planning.Plan of the last decision.
         self._memory = {
             "state": self._cell.zero_state(self._num_envs),
             "action": tf.zeros([self._num_envs, self._action_size]),
@@ -75,8 +75,8 @@ class MPCAgent:
         """Decides on the next action of every environment.
 
         Args:
-          observation: what the environments show, entries [B, ...].
-          exploration: scale of the randomness added to the actions, see `explore`.
+          observation: entries [B, ...].
+          exploration: amount of exploration, see `explore`.
           seed: integers [2] that determine all random choices.
 
         Returns:
@@ -91,7 +91,7 @@ class MPCAgent:
         return self._memory["action"].numpy()
 
     def _decide(self, observation, memory, exploration, seed):
-        """Next memory, and the plan behind its action."""
+        """The next memory, and the plan that its action comes from."""
         with noise.stream(seed):
             embedded = self._embed(observation)
             state = self._cell.posterior(memory["state"], memory["action"], embedded)
@@ -109,13 +109,13 @@ class MPCAgent:
 
 
 def add_noise(action: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
-    """Actions [B, A] with Gaussian noise of that scale, clipped to [-1, 1]."""
+    """Adds Gaussian noise to actions [B, A] and clips them to [-1, 1]."""
     action += stddev * noise.normal(tf.shape(action))
     return tf.clip_by_value(action, -1.0, 1.0)
 
 
 def epsilon_greedy(action: tf.Tensor, epsilon: tf.Tensor) -> tf.Tensor:
-    """One-hot actions [B, A], each replaced by any one with that probability."""
+    """Replaces each one-hot action [B, A] by a random one with probability epsilon."""
     size = action.shape[-1]
     anything = noise.categorical(tf.zeros_like(action), 1)[:, 0]
     explores = noise.uniform(tf.shape(action)[:1]) < epsilon

@@ -1,7 +1,7 @@
-"""Planners by name; those of one name are for continuous and for discrete actions.
+"""Planners by name, one for continuous and one for discrete actions each.
 
 A planner is a function with the signature of `planning.cross_entropy_method`. It is
-named here as `module:function`, so that settings can be checked without TensorFlow.
+named here as `module:function`, so that checking settings imports no TensorFlow.
 """
 
 from typing import NamedTuple
@@ -20,9 +20,9 @@ PLANNERS = {
         discrete="planet.control.planning:discrete_cross_entropy_method",
     ),
 }
-# What each decision hands to a planner.
+# Arguments that a planner receives with each decision.
 GIVEN = ("cell", "objective_fn", "state", "action_shape", "horizon", "warm_start")
-# Settings whose names differ from those of the arguments that they set.
+# Arguments of planners, and the settings of other names that they receive.
 SETTINGS = {
     "amount": "cem_amount",
     "topk": "cem_topk",
@@ -32,10 +32,10 @@ SETTINGS = {
 
 
 def find(name: str, discrete: bool) -> str:
-    """The function `module:name` of a planner of that name.
+    """The function of a planner, as `module:function`.
 
     Args:
-      name: one of `PLANNERS`, or `package.module:function` of one's own.
+      name: one of `PLANNERS`, or `package.module:function` of the user's own.
       discrete: whether actions are one-hot.
     """
     if name not in PLANNERS:

@@ -19,11 +19,11 @@ def random_episodes(
     """Plays episodes of uniformly random actions.
 
     Args:
-      batch_env: B environments, all used at the same time.
+      batch_env: B environments, stepped at the same time.
       num_episodes: How many episodes to play.
-      folder: Where the environments, which have to record then, write the episodes.
-      seed: Of actions and environments.
-      progress: Called with the episodes played so far and in all.
+      folder: Where the environments record the episodes; None: nowhere.
+      seed: Seeds actions and environments.
+      progress: Called with the number of episodes so far, and the total.
 
     Returns:
       The return, the sum of rewards, of each episode.

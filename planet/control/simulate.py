@@ -22,17 +22,18 @@ def simulate(
     """Runs one episode in every environment of a batch.
 
     Args:
-      agent: made for as many environments.
+      agent: made for B environments.
       envs: the batch of B environments; they step in parallel.
-      next_seed: integers [2] for each decision, and for the reset.
-      exploration: scale of the randomness added to the actions.
-      record_to: folder in which the episodes are stored, if any.
+      next_seed: returns integers [2], for the reset and for each decision.
+      exploration: amount of exploration, see `MPCAgent`.
+      record_to: folder to store the episodes in, if any.
       watch: called after each decision.
 
     Returns:
-      Per environment the arrays [T, ...] of its episode, as recorded: observations by
-      name, `action` and `reward`, which led to the observation of the same index;
-      entry 0 holds the first observation with zero action and reward.
+      For each environment, the arrays [T, ...] of its episode, as recorded:
+      observations by name, `action` and `reward`. The action at t leads to the
+      observation and reward at t; entry 0 holds the reset observation with zero action
+      and reward.
     """
     seeds = np.random.SeedSequence(next_seed()).generate_state(len(envs))
     observation = envs.reset(

@@ -1,9 +1,10 @@
-"""Says how well what a task tells beside the image can be read from a model's states.
+"""Measures how well a task's diagnostics can be read from a model's states.
 
     python -m planet.scripts.analyse_latents LOGDIR... --output FOLDER
 
-Position, velocity and whatever else there is are predicted by linear regression from
-the sample, from the belief, and from the principal components of either.
+Position, velocity and whatever else is observed beside the image are predicted by
+linear regression from the sample, from the belief, and from the principal components of
+either.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]
     """R² of linear readouts from the states that a run saved last.
 
     The regressions are fit to states of the newest train phase that a test phase
-    follows, and measured on those of that test phase: of episodes that neither they
+    follows, and evaluated on those of that test phase: on episodes that neither they
     nor the model learned from.
 
     Args:
       run: folder of the run.
-      components: numbers of principal components to reduce the states to; one that
-        is too large for a state is left out there.
+      components: numbers of principal components to reduce the states to; those too
+        large for a state are skipped.
 
     Returns:
       One dict for each diagnostic and input: `step` of the newest state;
       `diagnostic`; `input`; `r2`, the mean over the entries of the diagnostic, without
       those that are constant; `r2_by_entry`; `train_steps` and `test_steps`, how many
-      there were to fit to and to measure on. None stands for what can't be said.
+      steps there were to fit to and to evaluate on. None stands for an undefined R².
 
     Raises:
       SkippedRunError: There is nothing to analyse.
@@ -102,7 +103,7 @@ def _read_newest_epoch(folder):
 
 
 def _join(files):
-    """Arrays [N, ...] of several files, the phase aside."""
+    """Concatenates the arrays [N, ...] of several files, without the phase."""
     keys = files[0].keys() - {"phase"}
     return {key: np.concatenate([arrays[key] for arrays in files]) for key in keys}
 
@@ -113,13 +114,13 @@ def _flat(values):
 
 
 def _mean(scores):
-    """The mean of those that are known, as JSON knows numbers."""
+    """The mean of the scores that are defined, as JSON can hold it."""
     known = scores[~np.isnan(scores)]
     return float(known.mean()) if len(known) else None
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """What `analyse` found in each `run`, a line for each diagnostic of a run."""
+    """A table of what `analyse` found, a row for each diagnostic of each `run`."""
     inputs = _distinct(results, "input")
     lines = {}
     for row in results:
@@ -134,8 +135,8 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 def draw(results: Sequence[Mapping[str, Any]]):
     """A figure of what `analyse` found in each `run`.
 
-    It has a chart for each diagnostic, with a group of bars for each input. What is not
-    above 0 has no bar, but its number is there.
+    It has a chart for each diagnostic, with a group of bars for each input. Values
+    that are not above 0 have no bar, only a number.
     """
     from matplotlib import figure
 
@@ -226,10 +227,10 @@ def _write(results, paths):
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(
         PROG,
-        "Says how well what a task tells beside the image, such as position and "
-        "velocity, can be read linearly from a model's sample and belief, and from "
-        "their principal components: R², 1 at best. The readouts are fit to states of "
-        "the newest train phase, and measured on those of the test phase that follows.",
+        "Measures how well a task's diagnostics, such as position and velocity, can be "
+        "read linearly from a model's sample and belief, and from their principal "
+        "components: R², 1 at best. The readouts are fit to states of the newest train "
+        "phase, and evaluated on those of the test phase that follows.",
     )
     parser.add_argument(
         "runs",

@@ -1,4 +1,4 @@
-"""Collects histograms of the returns that planning expected, of many runs in one file.
+"""Collects the histograms of imagined returns of many runs in one file.
 
 python -m planet.scripts.compile_histograms PARENT OUT.json
 """
@@ -20,7 +20,7 @@ def compile_run(run: events.Run) -> dict[str, list[dict[str, list[float]]]]:
     """Collects the histograms of a run, one for each epoch.
 
     Returns:
-      By name, for each epoch the upper limits of the bins and the counts in them.
+      By name, the upper limits of the bins and the counts in them, for each epoch.
 
     Raises:
       EventsError: The run's events cannot be read, or hold no such histograms.
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     description = (
         "Writes {label: {cem_returns, cem_returns_first}} of the runs in a folder that "
         "were trained with summarise_plan_returns: histograms of the candidates' "
-        "returns in the last and the first iteration of planning, as lists with "
-        "{limits, counts} for each epoch; limits are the upper ones of the bins."
+        "imagined returns in the last and the first iteration of planning, as lists "
+        "with {limits, counts} for each epoch; limits are the upper limits of the bins."
     )
     return compiling.run(PROG, description, compile_run, argv)
 

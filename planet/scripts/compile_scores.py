@@ -1,4 +1,4 @@
-"""Collects scores and losses of many runs in one file, as plot_scores reads it.
+"""Collects scores and losses of many runs in one file, for plot_scores to read.
 
 python -m planet.scripts.compile_scores PARENT OUT.json
 """
@@ -13,7 +13,7 @@ from planet.scripts import compiling
 from planet.tools import events
 
 PROG = "planet.scripts.compile_scores"
-# The tags of which the first one that a run has counts: a run sees images or states.
+# Of several tags, the first one that a run has counts: it sees images or states.
 TAGS = {
     "test_score": ("test/score",),
     "image_loss": ("train/loss/zero_step/image", "train/loss/zero_step/state"),
@@ -24,13 +24,13 @@ TAGS = {
 
 
 def compile_run(run: events.Run) -> dict[str, list[float | None]]:
-    """Collects what a run reported, an entry for each epoch by name of the metric.
+    """Collects the metrics of a run by name, each with an entry for each epoch.
 
-    An epoch is a test phase and the train phase before it. Epochs count up to the first
-    one of which something is missing. Numbers that are not finite become None.
+    An epoch is a train phase and the test phase after it. The first incomplete epoch,
+    and whatever follows it, is left out. Numbers that are not finite become None.
 
     Raises:
-      EventsError: The run's events cannot be read, or there is no whole epoch.
+      EventsError: The run's events cannot be read, or no epoch is complete.
     """
     wanted = {tag for tags in TAGS.values() for tag in tags}
     found = events.read_run(run, "scalars", wanted.__contains__)
@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     description = (
         "Writes {label: {test_score, image_loss, reward_loss, image_loss_te, "
         "reward_loss_te}} of the runs in a folder, each metric as a list with a number "
-        "for each epoch; _te is the loss on test episodes. Image losses of runs that "
-        "see states are those of the states."
+        "for each epoch; _te marks losses on test episodes. For runs that see states, "
+        "image losses are those of the states."
     )
     return compiling.run(PROG, description, compile_run, argv)
 

@@ -12,9 +12,9 @@ EPILOG = """\
 The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
 LABEL may be several folders deep. The key of a run is LABEL if it is the only
 one of its experiment that was compiled, otherwise LABEL/00001, LABEL/00002 and
-so on. What cannot be compiled is named, with the reason, and skipped: runs
-that failed, folders that are empty, runs with damaged event files or without
-one whole epoch.
+so on. What cannot be compiled is reported, with the reason, and skipped: runs
+that failed, empty folders, and runs with damaged event files or without a
+complete epoch.
 """
 
 
@@ -29,11 +29,11 @@ def run(
     Args:
       prog: Name of the script.
       description: What it does.
-      compile_run: Makes the lists of a run, one entry an epoch, or raises EventsError.
+      compile_run: Makes the lists of a run, one entry per epoch, or raises EventsError.
       argv: Arguments; None: those of the process.
 
     Returns:
-      The exit code: 1 if there was not a single run.
+      The exit code: 1 if no run could be compiled.
     """
     parser = cli.Parser(prog, description, EPILOG)
     parser.add_argument(
@@ -43,7 +43,7 @@ def run(
         "output",
         type=cli.output_file(".json"),
         metavar="OUT.json",
-        help="what to write",
+        help="file to write",
     )
     parser.add_overwrite()
     args = parser.parse_args(argv)

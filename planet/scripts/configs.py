@@ -1,7 +1,7 @@
 """Every setting of an experiment, its default, and the named sets of settings.
 
 A setting is one line in `PARAMETERS`; a named config is one function below it that
-returns what it sets differently. What the user gives wins over both.
+returns the settings it changes. What the user sets overrides both.
 """
 
 import os
@@ -32,10 +32,10 @@ PARAMETERS = {
     # Environments.
     "tasks": _P(["cheetah_run"], rules.tasks, "list of tasks, or all"),
     "action_repeat": _P(
-        None, kinds.optional(kinds.integer(1, 1000)), "null: each task's own"
+        None, kinds.optional(kinds.integer(1, 1000)), "null: each task's default"
     ),
     "action_repeats": _P(
-        {}, rules.repeats, "action repeat by task, unless action_repeat"
+        {}, rules.repeats, "action repeat by task, unless action_repeat is set"
     ),
     "isolate_envs": _P(
         "process",
@@ -45,11 +45,11 @@ PARAMETERS = {
     "observations": _P(
         "image",
         kinds.choice(("image", "state"), "observations"),
-        "what the agent sees: image, or state, the numbers behind it",
+        "what the agent sees: image, or state (the numbers behind it)",
     ),
     # Data.
     "batch_shape": _P(
-        [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps of a batch"
+        [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps per batch"
     ),
     "num_chunks": _P(1, kinds.integer(1), "chunks cut from each loaded episode"),
     "image_bits": _P(5, kinds.integer(1, 8), "colour depth after quantisation"),
@@ -72,18 +72,18 @@ PARAMETERS = {
         "is free",
     ),
     "max_episodes": _P(
-        2000, kinds.integer(1), "how many of the newest episodes are used"
+        2000, kinds.integer(1), "how many of the newest episodes to use"
     ),
     # Networks and model.
     "network": _P("conv_ha", rules.named(NETWORKS, "network"), "encoder and decoder"),
     "cnn_depth": _P(
-        32, kinds.integer(1), "filters of the first convolution; the others scale"
+        32, kinds.integer(1), "filters of the first convolution; others scale along"
     ),
     "dumbnet": _P(False, kinds.boolean, "tiny networks for quick tests"),
     "num_layers": _P(2, kinds.integer(0), "hidden layers of the feed-forward heads"),
-    "num_units": _P(100, kinds.integer(1), "units of each of them"),
+    "num_units": _P(100, kinds.integer(1), "units of each of these layers"),
     "activation": _P(
-        "relu", kinds.choice(ACTIVATIONS, "activation"), "and their activation"
+        "relu", kinds.choice(ACTIVATIONS, "activation"), "activation of these layers"
     ),
     "model": _P(
         "rssm", rules.named(MODELS, "model"), "latent model: " + ", ".join(MODELS)
@@ -101,16 +101,20 @@ PARAMETERS = {
     "cw_tau": _P(
         1,
         kinds.one_or_more(kinds.integer(1)),
-        "steps between the ticks of each clockwork sub-cell, the first being 1",
+        "steps between the ticks of each clockwork sub-cell; the first must be 1",
     ),
     "cell_as_prior": _P(
         0.0,
         kinds.number(0),
-        "strength of a slow sub-cell as prior of the next faster one",
+        "strength of a slow sub-cell as the prior of the next faster one",
     ),
-    "ma_ppn": _P(0.25, kinds.between(0, 1), "slow share of the sizes of rssm_ma"),
+    "ma_ppn": _P(
+        0.25, kinds.between(0, 1), "rssm_ma: share of the slow part in all sizes"
+    ),
     "ma_alpha": _P(
-        0.25, kinds.between(0, 1, True), "speed of the slow part of rssm_ma"
+        0.25,
+        kinds.between(0, 1, True),
+        "rssm_ma: weight of the new state in the slow part",
     ),
     "tap_cell": _P(
         None,
@@ -131,11 +135,11 @@ PARAMETERS = {
     ),
     "future_rnn": _P(False, kinds.boolean, "the prior is computed from the new belief"),
     "mean_only": _P(False, kinds.boolean, "states are means rather than samples"),
-    "min_stddev": _P(0.1, kinds.number(0), "least standard deviation of states"),
+    "min_stddev": _P(0.1, kinds.number(0), "smallest standard deviation of states"),
     "gradient_heads": _P(
         ["image", "reward"],
         kinds.items(kinds.word),
-        "heads that train the model; image stands for what is observed",
+        "heads that train the model; image stands for whatever is observed",
     ),
     # Losses.
     "image_loss_scale": _P(
@@ -182,42 +186,42 @@ PARAMETERS = {
     ),
     # Collection of episodes.
     "num_seed_episodes": _P(
-        5, kinds.integer(1), "random episodes at first, per task, to train and to test"
+        5,
+        kinds.integer(1),
+        "initial random episodes per task, for each of train and test",
     ),
     "collect_every": _P(5000, kinds.integer(1), "sequences between collections"),
-    "collect_batch_size": _P(1, kinds.integer(1), "episodes of a collection, per task"),
-    "collect_test": _P(False, kinds.boolean, "collect episodes to test as well"),
+    "collect_batch_size": _P(1, kinds.integer(1), "episodes per collection and task"),
+    "collect_test": _P(False, kinds.boolean, "collect test episodes as well"),
     # Planning and exploration.
     "planner": _P(
         "cem",
         rules.named(PLANNERS, "planner"),
-        "how plans are searched for: " + ", ".join(PLANNERS),
+        "how to search for plans: " + ", ".join(PLANNERS),
     ),
     "collect_horizons": _P(
         [12],
         kinds.items(kinds.integer(1)),
-        "planning horizons to collect",
+        "planning horizons for collection",
         "planner_horizon",
     ),
     "summary_horizons": _P(
         [12],
         kinds.items(kinds.integer(1)),
-        "planning horizons to test",
+        "planning horizons for test episodes",
         "planner_horizon",
     ),
     "cem_amount": _P(
-        1000, kinds.integer(1), "candidates of each iteration", "planner_amount"
+        1000, kinds.integer(1), "candidates per iteration", "planner_amount"
     ),
-    "cem_topk": _P(
-        100, kinds.integer(1), "of which these many are kept", "planner_topk"
-    ),
+    "cem_topk": _P(100, kinds.integer(1), "elites per iteration", "planner_topk"),
     "cem_iterations": _P(
         10, kinds.integer(0), "iterations; 0: the initial mean", "planner_iterations"
     ),
     "discrete_action": _P(
         None,
         kinds.optional(kinds.boolean),
-        "whether actions are one-hot; null: as the tasks'",
+        "whether actions are one-hot; null: as in the tasks",
     ),
     "discrete_select": _P(
         "mode",
@@ -226,26 +230,29 @@ PARAMETERS = {
     ),
     "discount": _P(0.99, kinds.number(0, 1), "discount of rewards while planning"),
     "warm_start": _P(
-        False, kinds.boolean, "plan from the last plan, shifted by a step"
+        False, kinds.boolean, "start from the last plan, shifted by one step"
     ),
     "exploration_noises": _P(
         None,
         kinds.optional(kinds.items(kinds.number(0))),
-        "standard deviation of action noise, or share of random actions where they "
-        "are discrete, one or one per collect horizon; null: 0.3, or 0.1 if discrete",
+        "standard deviation of action noise, or probability of a random action where "
+        "actions are discrete; one value, or one per collect horizon; null: 0.3, or "
+        "0.1 if discrete",
         "train_action_noise",
     ),
     "exploration_ramps": _P(
         [0],
         kinds.items(kinds.integer(0)),
-        "steps over which the noise rises, likewise; 0: constant",
+        "steps over which the noise rises from 0; as many values; 0: constant",
     ),
     # Output.
     "summarise_plan_returns": _P(
         False, kinds.boolean, "histograms of the imagined returns of candidates"
     ),
-    "collect_latents": _P(False, kinds.boolean, "save states of the model as npz"),
-    "seed": _P(None, kinds.optional(kinds.integer(0, 2**32 - 1)), "seeds everything"),
+    "collect_latents": _P(False, kinds.boolean, "save model states as npz"),
+    "seed": _P(
+        None, kinds.optional(kinds.integer(0, 2**32 - 1)), "seed of all randomness"
+    ),
     "checkpoint_to_load": _P(
         None,
         kinds.optional(kinds.word),
@@ -255,12 +262,12 @@ PARAMETERS = {
 
 
 def default() -> dict[str, Any]:
-    """The defaults of the variant; train on cheetah_run with overshooting."""
+    """Defaults of the variant: cheetah_run, with latent overshooting."""
     return {}
 
 
 def newhp() -> dict[str, Any]:
-    """Camera-ready hyper parameters: no overshooting, no global prior."""
+    """Camera-ready hyperparameters: no overshooting, no global prior."""
     return {
         "future_rnn": True,
         "free_nats": 3.0,
@@ -286,7 +293,7 @@ def icml() -> dict[str, Any]:
 
 
 def debug() -> dict[str, Any]:
-    """Reaches every line of code within minutes, at tiny sizes."""
+    """Tiny sizes, to exercise all of the code within minutes."""
     return {
         "action_repeat": 50,
         "batch_shape": [5, 10],
@@ -314,11 +321,11 @@ def load(
     logdir: str | os.PathLike | None = None,
     source: str | None = None,
 ) -> ml_collections.ConfigDict:
-    """Settings of an experiment: the defaults, a named config's, and the user's.
+    """Settings of an experiment: defaults, a named config's changes, and the user's.
 
     Args:
       name: Name of one of `CONFIGS`.
-      params: Settings that win over those, by name or alias.
+      params: Settings that override those, by name or alias.
       logdir: Folder of the run, kept as `config.logdir`.
       source: Where `params` were given, for messages.
 

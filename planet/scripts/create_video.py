@@ -1,4 +1,4 @@
-"""Shows videos of many runs side by side in one.
+"""Combines videos of many runs in one, side by side.
 
 python -m planet.scripts.create_video --logdir DIR --tag PATTERN --output GRID.gif
 """
@@ -20,10 +20,10 @@ from planet.tools import cli, events, parameters, video
 
 PROG = "planet.scripts.create_video"
 EPILOG = """\
-Runs are called by their folder in DIR, such as cheetah/00001. Tags begin with
-the phase, which PATTERN may leave out. Patterns are those of a shell: * for
-any text, ? for a character, [ab] for one of some. A video that ends early
-stays at its end.
+Runs are named by their folder in DIR, such as cheetah/00001. Tags begin with
+the phase, which PATTERN may leave out. Patterns are those of a shell: *
+matches any text, ? any character, [ab] a or b. A video that ends early stays
+at its last frame.
 
   --logdir DIR --tag test/open_loop/video --output grid.gif
   --output episodes.mp4 episodes/*.gif
@@ -42,7 +42,7 @@ class Video:
     Attributes:
       caption: What is written above it.
       frames: uint8 [T, H, W, 3].
-      fps: Frames a second.
+      fps: Frames per second.
     """
 
     caption: str
@@ -59,11 +59,11 @@ def read_videos(
 
     Args:
       runs: The runs.
-      pattern: What tags have to fit.
-      all_steps: Take the GIF of every step, rather than the last one.
+      pattern: Shell pattern that tags have to match.
+      all_steps: Take the GIFs of all steps, rather than of the last one.
 
     Raises:
-      EventsError: No tag fits.
+      EventsError: No tag matches.
       VideoError: A GIF cannot be read.
     """
     found, known, fits = [], set(), events.select_tags([pattern])
@@ -116,15 +116,15 @@ def read_files(paths: Sequence[pathlib.Path]) -> list[Video]:
 def make_grid(
     videos: Sequence[Video], columns: int | None = None, scale: int | None = None
 ) -> tuple[np.ndarray, float]:
-    """Shows videos at once, with their captions, from left to right and down.
+    """Arranges videos with captions in a grid, from left to right and top to bottom.
 
     Args:
-      videos: The videos, one at least. A short one stays at its last frame.
-      columns: Videos in a row; None: for about the shape of a screen.
-      scale: Times to enlarge pixels; None: so many that captions have room.
+      videos: One or more videos. A short one stays at its last frame.
+      columns: Videos per row; None: as suits the shape of a screen.
+      scale: Factor by which to enlarge pixels; None: enough for captions to fit.
 
     Returns:
-      Frames, uint8 [T, H, W, 3], and frames a second: those of the fastest video.
+      Frames, uint8 [T, H, W, 3], and frames per second: those of the fastest video.
     """
     height = max(entry.frames.shape[1] for entry in videos)
     width = max(entry.frames.shape[2] for entry in videos)
@@ -168,7 +168,7 @@ def make_grid(
 def _shorten(
     text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> str:
-    """Leaves out the middle of a text that is wider than a number of pixels."""
+    """Leaves out the middle of a text that is wider than `width` pixels."""
     short, kept = text, len(text)
     while font.getlength(short) > width and kept > 2:
         kept -= 1
@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> cli.Parser:
-    parser = cli.Parser(PROG, "Shows videos of many runs side by side in one.", EPILOG)
+    parser = cli.Parser(PROG, "Combines videos of many runs, side by side.", EPILOG)
     parser.add_argument(
         "gifs",
         nargs="*",
@@ -230,32 +230,32 @@ def _make_parser() -> cli.Parser:
         "--steps",
         choices=["last", "all"],
         default="last",
-        help="GIFs to show of a run (default: %(default)s)",
+        help="which GIFs of a run to show (default: %(default)s)",
     )
     parser.add_argument(
         "--output",
         required=True,
         type=cli.output_file(*video.SUFFIXES),
         metavar="GRID",
-        help="file to write, which ends with .gif or .mp4",
+        help="file to write, ending with .gif or .mp4",
     )
     parser.add_argument(
         "--columns",
         type=cli.number(int, 1),
         metavar="N",
-        help="videos in a row (default: by their number and size)",
+        help="videos per row (default: by their number and size)",
     )
     parser.add_argument(
         "--scale",
         type=cli.number(int, 1, 16),
         metavar="N",
-        help="times to enlarge pixels (default: by the width of the videos)",
+        help="factor to enlarge pixels by (default: by the width of the videos)",
     )
     parser.add_argument(
         "--fps",
         type=cli.number(float, 0.1, 100),
         metavar="N",
-        help="frames a second (default: as the fastest of the videos)",
+        help="frames per second (default: those of the fastest video)",
     )
     parser.add_overwrite()
     return parser

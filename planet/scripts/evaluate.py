@@ -1,8 +1,8 @@
-"""Lets the agent of a run act without exploration, and says how well it does.
+"""Evaluates the agent of a run, without exploration.
 
     python -m planet.scripts.evaluate --logdir LOGDIR/00001 --video FOLDER
 
-TensorFlow is imported inside functions only: spawned workers import this module too.
+TensorFlow is imported only inside functions: spawned workers import this module too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FPS = 15
 
 
 class EvaluationError(ValueError):
-    """What is asked for can't be done; the message is one line for the user."""
+    """A request that can't be met; the message is one line for the user."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = args.output or run / f"evaluation_{step}.json"
     if not args.overwrite:
         parser.refuse_existing(output, *films.values())
-    # TensorFlow would call it an error that a machine has no GPU.
+    # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from planet.tools import tf1_checkpoint
     from planet.training import evaluation
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table of results by task, of `random_returns.summary`, and all the returns."""
+    """A table of results by task (see `random_returns.summary`), and all returns."""
     rows = [
         (
             name,
@@ -116,7 +116,7 @@ _INDENT: dict[str, Any] = {"subsequent_indent": "  ", "break_on_hyphens": False}
 
 
 def _find_run(folder):
-    """The run that a folder is of, or that is the only one in it."""
+    """The folder itself if it is a run, or else the only run in it."""
     found = runs.find(folder)
     if not found:
         raise EvaluationError(f"there is no run in {folder}: it has no config.yaml")
@@ -127,7 +127,7 @@ def _find_run(folder):
 
 
 def _choose_tasks(config, names):
-    """The tasks of a run, or those of them that are named."""
+    """The tasks of a run, or the named ones among them."""
     known = {task.name: task for task in tasks.load(config)}
     for name in names or ():
         if name not in known:
@@ -136,7 +136,7 @@ def _choose_tasks(config, names):
 
 
 def _choose_checkpoint(run, step):
-    """Step and prefix of the newest checkpoint of a run, or of the one asked for."""
+    """Step and prefix of the newest checkpoint of a run, or of the requested one."""
     found = runs.checkpoints(run)
     if not found:
         raise EvaluationError(f"there is no checkpoint in {run / 'checkpoints'}")
@@ -167,17 +167,17 @@ def _name_films(args, config, chosen):
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(
         PROG,
-        "Lets the agent of a run, finished or not, act without exploration. The same "
+        "Evaluates the agent of a run, finished or not, without exploration. The same "
         "seed gives the same returns, with films or without, alone or among other "
-        "tasks; but they depend on --num_agents, as agents that decide at once share "
-        "their random numbers.",
+        "tasks; but they depend on --num_agents, because agents that plan in one batch "
+        "share random numbers.",
     )
     parser.add_argument(
         "--logdir",
         type=cli.existing_folder,
         required=True,
         metavar="RUN",
-        help="folder of a run, LOGDIR/00001, or LOGDIR if there is no other run in it",
+        help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )
     parser.add_argument(
         "--checkpoint",
@@ -200,7 +200,7 @@ def _make_parser() -> cli.Parser:
         type=cli.number(int, 1, 1000),
         default=4,
         metavar="N",
-        help="environments that run at once (default: %(default)s)",
+        help="environments to step at once (default: %(default)s)",
     )
     parser.add_argument(
         "--horizon",
@@ -213,7 +213,7 @@ def _make_parser() -> cli.Parser:
         type=cli.number(int, 0, 2**32 - 1),
         default=0,
         metavar="N",
-        help="of everything random (default: %(default)s)",
+        help="seed of all randomness (default: %(default)s)",
     )
     parser.add_argument(
         "--output",
@@ -227,13 +227,13 @@ def _make_parser() -> cli.Parser:
         metavar="FOLDER",
         help="where to write a film of each episode: the agent's view, its "
         "reconstruction, and a dream, which every 50 steps sees five images and then "
-        "goes on without (default: nowhere)",
+        "continues from the actions alone (default: nowhere)",
     )
     parser.add_argument(
         "--format",
         choices=("gif", "mp4"),
         default="gif",
-        help="of the films (default: %(default)s)",
+        help="format of the films (default: %(default)s)",
     )
     parser.add_overwrite()
     return parser

@@ -1,4 +1,4 @@
-"""Collects what runs wrote for TensorBoard in files that other programs read.
+"""Exports what runs wrote for TensorBoard to files that other programs can read.
 
 python -m planet.scripts.fetch_events --logdir DIR --output FOLDER
 """
@@ -17,16 +17,16 @@ from planet.tools import atomic_files, cli, events, parameters
 SCALAR_SUFFIXES = (".csv", ".json")
 IMAGE_SUFFIXES = {b"GIF8": ".gif", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 EPILOG = """\
-A FOLDER is given scalars.csv, scalars.json and, in images/RUN/TAG, what was
-shown as an image, one file for each step. A file that ends with .csv or .json
-holds the scalars alone.
+A FOLDER receives scalars.csv, scalars.json and, in images/RUN/TAG, the images,
+one file for each step. A file that ends with .csv or .json receives the
+scalars alone.
 
   .csv   run,tag,step,wall_time,value in rows
   .json  {run: {tag: {step, wall_time, value}}}, each a list
 
-Runs are called by their folder in DIR, such as cheetah/00001. Tags begin with
+Runs are named by their folder in DIR, such as cheetah/00001. Tags begin with
 the phase, which the patterns may leave out. Patterns are those of a shell: *
-for any text, ? for a character, [ab] for one of some.
+matches any text, ? any character, [ab] a or b.
 
   --logdir DIR --output scores.csv --tags score
   --logdir DIR --output FOLDER --runs 'cheetah*' --tags 'test/*'
@@ -111,7 +111,7 @@ def _write_images(
     """Writes images by tag as files named by their steps; returns their number."""
     count = 0
     for tag, values in images.items():
-        # Tags are what somebody wrote into a file: they must not lead elsewhere.
+        # Tags come from a file: they must not lead out of the folder.
         names = [re.sub(r"[^\w .=+-]|^\.+", "_", name) for name in tag.split("/")]
         target = folder.joinpath(*names)
         target.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _output(text: str) -> pathlib.Path:
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(
         PROG,
-        "Collects scalars and images that runs wrote for TensorBoard.",
+        "Exports scalars and images that runs wrote for TensorBoard.",
         EPILOG,
     )
     parser.add_argument(
@@ -153,7 +153,7 @@ def _make_parser() -> cli.Parser:
         required=True,
         type=_output,
         metavar="OUT",
-        help="folder, or file that ends with .csv or .json",
+        help="folder, or file ending with .csv or .json",
     )
     parser.add_argument(
         "--runs",
@@ -167,7 +167,7 @@ def _make_parser() -> cli.Parser:
         nargs="+",
         default=["*"],
         metavar="PATTERN",
-        help="tags to collect (default: all)",
+        help="tags to export (default: all)",
     )
     parser.add_overwrite()
     return parser

@@ -29,11 +29,11 @@ DEFAULT_METRICS = ("test_score", "image_loss_te", "reward_loss_te")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 EPILOG = """\
---labels says what the curves are. A label stands for the runs that are called
-so, LABEL or LABEL/00001, LABEL/00002 and so on; if there are none, for all
-whose label starts with it. LABEL* means all that start with LABEL in any case.
-A curve is the mean of its runs, each epoch of those that got so far, in a band
-from the lowest to the highest.
+--labels chooses the curves. A label stands for the runs of that name, LABEL or
+LABEL/00001, LABEL/00002 and so on; if there are none, for all whose label
+starts with it. LABEL* always means all that start with LABEL. A curve is the
+mean of its runs, at each epoch of those that got so far, in a band from the
+lowest to the highest.
 
   scores.json --labels ch_t0_h0_pc 'ch_tm*' --output cheetah.png cheetah.svg
 """
@@ -98,11 +98,11 @@ def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
 def select(
     runs: Sequence[tuple[str, Scores]], labels: Iterable[str] | None
 ) -> dict[str, list[Scores]]:
-    """Groups runs to curves.
+    """Groups runs into curves.
 
     Args:
       runs: Labels with the metrics of a run.
-      labels: What the curves are; None: each label is one.
+      labels: Labels of the curves; None: each label is a curve.
 
     Returns:
       The runs of each curve.
@@ -125,7 +125,7 @@ def select(
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The means of the last `window` finite values up to each of [T]."""
+    """The mean of the finite ones of the last `window` values, at each step [T]."""
     valid = np.isfinite(values)
     kernel = np.ones(window)
     sums = np.convolve(np.where(valid, values, 0), kernel)[: len(values)]
@@ -144,7 +144,7 @@ def plot(
     Args:
       curves: The runs of each curve.
       metrics: Names of the metrics.
-      title: Text above all.
+      title: Text above the plots.
       baseline: Name of a task and the mean return of random actions in it.
     """
     columns = min(3, len(metrics))
@@ -197,7 +197,7 @@ def _draw_curve(panel, values: Sequence[np.ndarray], **style) -> lines.Line2D:
         row[: len(entries)] = entries
     table = np.ma.masked_invalid(table)
     epochs = np.arange(1, length + 1)
-    marker = "o" if length == 1 else None  # A line of one point is not seen.
+    marker = "o" if length == 1 else None  # A line of one point is invisible.
     (line,) = panel.plot(epochs, table.mean(0), marker=marker, linewidth=1.6, **style)
     if len(values) > 1:
         low, high = table.min(0), table.max(0)
@@ -253,8 +253,8 @@ def _make_parser() -> cli.Parser:
         nargs="+",
         type=cli.existing_file,
         metavar="SCORES.json",
-        help="what planet.scripts.compile_scores wrote; runs of one label from several "
-        "files are one curve",
+        help="what planet.scripts.compile_scores wrote; runs of the same label in "
+        "several files are one curve",
     )
     parser.add_argument(
         "--output",
@@ -262,28 +262,28 @@ def _make_parser() -> cli.Parser:
         required=True,
         type=cli.output_file(".png", ".svg"),
         metavar="PLOT",
-        help="files to write, which end with .png or .svg",
+        help="files to write, ending with .png or .svg",
     )
     parser.add_argument(
         "--labels",
         nargs="+",
         metavar="LABEL",
-        help="labels or beginnings of labels, a curve each (default: all labels)",
+        help="labels or beginnings of labels, one curve each (default: all labels)",
     )
     parser.add_argument(
         "--metrics",
         nargs="+",
         default=DEFAULT_METRICS,
         metavar="METRIC",
-        help=f"panels to draw, out of {', '.join(METRICS)} (default: "
+        help=f"panels to draw, among {', '.join(METRICS)} (default: "
         f"{' '.join(DEFAULT_METRICS)})",
     )
     parser.add_argument(
         "--baseline",
         type=cli.existing_file,
         metavar="RANDOM.json",
-        help="what planet.scripts.random_returns wrote, for a line at the score of "
-        "random actions",
+        help="what planet.scripts.random_returns wrote, for a line at the mean return "
+        "of random actions",
     )
     parser.add_argument(
         "--task", metavar="NAME", help="task of the baseline, if it has several"

@@ -1,4 +1,4 @@
-"""Plays random episodes of tasks, whose returns are what an agent has to beat.
+"""Plays random episodes of tasks: their returns are the baseline for an agent.
 
 python -m planet.scripts.random_returns --tasks finger_spin ale:Pong --episodes 100
 """
@@ -39,9 +39,9 @@ def play(
 
     Args:
       task: What to play.
-      num_episodes: How often.
-      num_envs: How many at the same time.
-      seed: Of actions and environments; the same returns need the same `num_envs`.
+      num_episodes: How many episodes to play.
+      num_envs: How many environments to step at the same time.
+      seed: Seeds actions and environments; returns also depend on `num_envs`.
 
     Returns:
       Returns of the episodes.
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         select = functools.partial(
             tasks.Selection,
             action_repeat=args.action_repeat,
-            observations="nothing",  # Which random actions do not depend on.
+            observations="nothing",  # Random actions do not depend on them.
         )
         names = tasks.ALL if args.tasks == ["all"] else args.tasks
         chosen = [tasks.load(select([name]))[0] for name in names]
@@ -139,13 +139,13 @@ def _make_parser() -> cli.Parser:
         type=cli.number(int, 1, 1000),
         default=2,
         metavar="N",
-        help="environments that play at the same time (default: %(default)s)",
+        help="environments to step at the same time (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=cli.number(int, 0, 2**32 - 1),
         metavar="N",
-        help="makes the returns the same each time, with the same --num_envs",
+        help="makes the returns reproducible, given the same --num_envs",
     )
     return parser
 

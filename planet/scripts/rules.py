@@ -10,8 +10,8 @@ from planet.scripts import tasks as catalogue
 from planet.tools import extensions
 from planet.tools import parameters as kinds
 
-# Time-agnostic predictors of the models for which it is not just the model itself: the
-# heads must fit, and there must be a distribution to compare.
+# Models that can be the time-agnostic predictor of a model, if not just that model
+# itself: the heads must fit, and there must be a distribution to compare.
 TAP_CELLS = {
     "rssm": ("rssm", "rssm_ma"),
     "rssm_ma": ("rssm", "rssm_ma"),
@@ -20,7 +20,7 @@ TAP_CELLS = {
 
 
 def named(known: Iterable[str], what: str) -> kinds.Kind:
-    """One of the known words, or the name of something in a module of the user's."""
+    """One of the known words, or the name of something in a user's own module."""
 
     def check(value: Any) -> str:
         if not {".", ":"} & set(kinds.word(value)):
@@ -32,13 +32,13 @@ def named(known: Iterable[str], what: str) -> kinds.Kind:
 
 def _task(value: Any) -> str:
     """A known task, or an environment by name, such as dmc:walker_run."""
-    if ":" in kinds.word(value):  # Loading it will tell.
+    if ":" in kinds.word(value):  # Checked when it is loaded.
         return value
     return kinds.choice(catalogue.names(), "task")(value)
 
 
 def tasks(value: Any) -> list[str]:
-    """Names of known tasks; `all` stands for those of the one agent of the paper."""
+    """Names of known tasks; `all` stands for the six of the paper."""
     names = kinds.items(kinds.word)(value)
     if names == ["all"]:
         return list(catalogue.ALL)
@@ -55,7 +55,7 @@ repeats = kinds.mapping(_task, kinds.integer(1, 1000), "tasks", "action repeats"
 
 
 def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
-    """Settles the settings that depend on one another, or on the tasks, in place."""
+    """Resolves settings that depend on one another or on the tasks, in place."""
     longest = values["batch_shape"][1] - 1
     if values["overshooting"] is None:
         values["overshooting"] = longest
@@ -98,7 +98,7 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
 
 
 def _check_model(values: dict[str, Any]) -> None:
-    """Refuses settings that do not make a model together."""
+    """Refuses settings that do not fit together in a model."""
     states, beliefs, periods = (
         values[key] for key in ("state_size", "model_size", "cw_tau")
     )
@@ -152,16 +152,16 @@ def _resolve_heads(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> 
 def find_classes(
     values: dict[str, Any], models: Mapping[str, str], networks: Mapping[str, str]
 ) -> None:
-    """Adds what model, network and planner stand for, in place.
+    """Adds what the names of model, network and planner stand for, in place.
 
     These are `cell_class`, `tap_class` (or None), `network_module` and
-    `planner_function`, as `module:name`. What is the user's own is imported here, to be
-    checked.
+    `planner_function`, as `module:name`. The user's own are imported here, to check
+    them.
 
     Args:
       values: All settings.
-      models: Those of the project, by name.
-      networks: Those of the project, by name.
+      models: Models of the project, by name.
+      networks: Networks of the project, by name.
 
     Raises:
       ParameterError: Something of the user's own cannot be used.
@@ -191,7 +191,7 @@ def find_classes(
 
 
 def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:
-    """Refuses what is no class of cells, or cannot be built from the settings."""
+    """Refuses what is not a class of cells, or cannot be built from the settings."""
     names = [f"{x.__module__}.{x.__name__}" for x in getattr(cell, "__mro__", ())]
     if "planet.models.base.Base" not in names:
         raise extensions.ExtensionError("it is no subclass of planet.models.base.Base")
@@ -199,7 +199,7 @@ def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:
 
 
 def _check_network(module: Any, values: Mapping[str, Any]) -> None:
-    """Refuses a module without encoder and decoder, or whose ones cannot be built."""
+    """Refuses a module without an encoder and a decoder that can be built."""
     for name, given in (("Encoder", ()), ("Decoder", ("shape",))):
         if not isinstance(getattr(module, name, None), type):
             raise extensions.ExtensionError(f"it has no class {name!r}")

@@ -1,4 +1,4 @@
-"""Runs on disk: where they are, their settings, and what they left there."""
+"""Runs on disk: where they are, their settings and their checkpoints."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from planet.tools import atomic_files, parameters
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folder itself if it is that of a run, else the runs in it, in order."""
+    """The folder itself if it is a run, or else the runs in it, in order."""
     if _is_run(folder):
         return [folder]
     return sorted(child for child in folder.iterdir() if _is_run(child))
 
 
 def name(runs: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
-    """The different runs by their paths from the folder that holds all logdirs."""
+    """The distinct runs by their paths from the folder that holds all logdirs."""
     paths = list(dict.fromkeys(run.resolve() for run in runs))
     root = os.path.commonpath([path.parent.parent for path in paths]) if paths else ""
     return {os.path.relpath(path, root): path for path in paths}
 
 
 def checkpoints(run: pathlib.Path) -> dict[int, str]:
-    """Checkpoints of a run by step, oldest first, as TensorFlow wants them named."""
+    """Prefixes of a run's checkpoints by step, oldest first."""
     found = {}
     for path in (run / "checkpoints").glob("ckpt-*.index"):
         step = path.stem.removeprefix("ckpt-")
@@ -38,10 +38,10 @@ def checkpoints(run: pathlib.Path) -> dict[int, str]:
 
 
 def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
-    """Writes the settings as plain YAML, at once or not at all."""
+    """Writes the settings as plain YAML, completely or not at all."""
     values = {key: config[key] for key in ("config_name", *configs.PARAMETERS)}
     writer = yaml.YAML(typ="safe", pure=True)
-    writer.default_flow_style = None  # Lists in one line.
+    writer.default_flow_style = None  # Lists on one line.
     writer.sort_base_mapping_type_on_output = False
     with atomic_files.writing(pathlib.Path(path)) as stream:
         writer.dump(values, stream)

@@ -16,16 +16,19 @@ def run(
 
     Args:
       catalogue: Functions that describe tasks, by name.
-      epilog: End of the help.
+      epilog: Text at the end of the help.
       argv: The arguments; None for those of the process.
     """
     parser = cli.Parser(
         prog="planet.scripts.tasks",
-        description="Prints what there is to know about tasks.",
+        description="Prints a table of tasks.",
         epilog=epilog,
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="a task (default: all of the project)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a task (default: all of the project's)",
     )
     chosen = parser.parse_args(argv).names or list(catalogue)
     selection = Selection(chosen)

@@ -1,11 +1,11 @@
 """The tasks an agent can learn: one short function each.
 
-A new task is one more function, which returns what there is to say about it; see
-`TaskSpec`. No environment is made here: that is for the process it will live in.
+A new task is one more function, which returns its specification, a `TaskSpec`. No
+environment is made here: that is left to the process it will live in.
 
     python -m planet.scripts.tasks [NAME...]
 
-prints what there is to know about all of these, or about the given ones.
+prints a table of all of these, or of the given ones.
 
 Environments that need no function of their own are tasks by their name:
 
@@ -13,7 +13,7 @@ Environments that need no function of their own are tasks by their name:
     gym:Pendulum-v1           any id that gymnasium knows
     ale:Pong                  any Atari game
     oldgym:CartPole-v1        any id that gymnasium's predecessor knows
-    package.module:function   what a function without arguments returns
+    package.module:function   the environment that your function returns
 """
 
 import functools
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 TASKS: dict[str, Callable[[], TaskSpec]] = {}
-# The six of the paper.
+# The six tasks of the paper.
 ALL = (
     "cartpole_balance",
     "cartpole_swingup",
@@ -45,7 +45,7 @@ ALL = (
     "cup_catch",
     "walker_walk",
 )
-# Forces on the cart of the discrete variants of cartpole.
+# Forces on the cart in the discrete variants of cartpole.
 COARSE = (-1, -0.25, 0, 0.25, 1)
 FINE = (-1, -0.25, -0.05, -0.01, 0, 0.01, 0.05, 0.25, 1)
 
@@ -62,7 +62,7 @@ def load(config: Selection) -> list[Task]:
       config: A `Selection`, or any settings with its attributes.
 
     Raises:
-      TaskError: A task is unknown, cannot be used as asked for, or does not fit the
+      TaskError: A task is unknown, cannot be used as requested, or does not fit the
           others.
     """
     chosen = ALL if config.tasks == "all" else config.tasks
@@ -71,7 +71,7 @@ def load(config: Selection) -> list[Task]:
 
 
 def task(function: Callable[[], TaskSpec]) -> Callable[[], TaskSpec]:
-    """Makes a function the task of its name."""
+    """Registers a function as the task of its name."""
     TASKS[function.__name__] = function
     return function
 
@@ -114,7 +114,7 @@ def cartpole_swingup_daf() -> TaskSpec:
 
 @task
 def cartpole_swingupsparse_daf() -> TaskSpec:
-    """Swings a pole up with one of nine forces, paid only while it is upright."""
+    """Swings a pole up with one of nine forces, rewarded only while it is upright."""
     return _cartpole("swingup_sparse", FINE)
 
 
@@ -163,7 +163,7 @@ def humanoid_walk() -> TaskSpec:
 
 @task
 def gym_cheetah() -> TaskSpec:
-    """Runs forward on two legs, in the version of gymnasium."""
+    """Runs forward on two legs, in gymnasium's version."""
     return TaskSpec(
         functools.partial(adapters.gym, "HalfCheetah-v5"),
         action_repeat=2,

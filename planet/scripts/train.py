@@ -1,8 +1,8 @@
-"""Trains agents, as runs in the folders of a logdir.
+"""Trains agents; each run has a folder in the logdir.
 
     python -m planet.scripts.train --logdir DIR --config NAME --params YAML
 
-TensorFlow is imported inside functions only: spawned workers import this module too.
+TensorFlow is imported only inside functions: spawned workers import this module too.
 """
 
 import functools
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opengl.require_isolation(config.isolate_envs)
     except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
-    # TensorFlow would call it an error that a machine has no GPU.
+    # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with running.Experiment(
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for run in experiment:
                 for _ in run:
                     pass
-    except OSError as error:  # Of the folders of runs; their own errors end there.
+    except OSError as error:  # About folders; errors in a run are recorded there.
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_checkpoint(path: str | None) -> None:
-    """Refuses a checkpoint to load that is not there."""
+    """Refuses to load a checkpoint that does not exist."""
     if path and not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
         raise parameters.ParameterError(
             f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
@@ -114,7 +114,7 @@ def _make_parser() -> cli.Parser:
         "--params",
         default="{}",
         metavar="YAML",
-        help="mapping of settings that win over those of the config, see below; "
+        help="mapping of settings that override those of the config, see below; "
         "for example '{tasks: [cheetah_run], overshooting: 0}'",
     )
     parser.add_argument(
@@ -144,14 +144,14 @@ def _make_parser() -> cli.Parser:
 
 
 def _epilog() -> str:
-    """What the named configs, tasks and parameters are."""
+    """Lists the named configs, the tasks and the parameters."""
     lines = ["configs:"]
     lines += [f"  {name:9}{config.__doc__}" for name, config in configs.CONFIGS.items()]
     lines += ["", "tasks:"]
     lines += textwrap.wrap(", ".join(tasks.names()), 78, **_indent(2))
     lines += textwrap.wrap("all: " + ", ".join(tasks.ALL), 78, **_indent(2))
     lines += textwrap.wrap(BY_NAME, 78, **_indent(2))
-    lines += ["", "parameters, with their further names and defaults:"]
+    lines += ["", "parameters (with aliases) and their defaults:"]
     for name, parameter in configs.PARAMETERS.items():
         names = f"{name} ({parameter.alias})" if parameter.alias else name
         value = json.dumps(parameter.default).replace('"', "")

@@ -10,12 +10,12 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path, mode: str = "w") -> Iterator[IO]:
-    """Opens a file that gets its name, and replaces another one, when it is complete.
+    """Opens a file that gets its name, replacing any older file, once it is complete.
 
     Until then its name ends with `.tmp`. Text is UTF-8.
 
     Args:
-      path: where it belongs.
+      path: path of the complete file.
       mode: `w` for text, `wb` for bytes.
     """
     temporary = path.with_name(path.name + ".tmp")
@@ -32,15 +32,15 @@ def writing(path: pathlib.Path, mode: str = "w") -> Iterator[IO]:
 
 
 def write_json(path: pathlib.Path, values: Any, indent: int | None = None) -> None:
-    """Writes values as JSON, which knows no numbers that are not finite.
+    """Writes values as JSON, which has no numbers that are not finite.
 
     Args:
-      path: where it belongs.
-      values: what is to be written.
-      indent: spaces of each level; none: everything in one line.
+      path: path of the complete file.
+      values: what to write.
+      indent: spaces of each level; None: everything on one line.
 
     Raises:
-      ValueError: there is such a number.
+      ValueError: a number is not finite.
     """
     with writing(path) as file:
         json.dump(values, file, indent=indent, allow_nan=False)

@@ -1,6 +1,6 @@
-"""What the command lines of the scripts share: errors of one line, kinds of arguments.
+"""What the scripts' command lines share: one-line errors and kinds of arguments.
 
-The kinds are for `type=` of `add_argument`. Nothing is created here.
+The kinds are for `type=` of `add_argument`; they create no files.
 """
 
 import argparse
@@ -39,11 +39,11 @@ class Parser(argparse.ArgumentParser):
     def add_overwrite(self) -> None:
         """Adds the flag without which no existing output is replaced."""
         self.add_argument(
-            "--overwrite", action="store_true", help="replace output that exists"
+            "--overwrite", action="store_true", help="replace existing output"
         )
 
     def refuse_existing(self, *paths: pathlib.Path) -> None:
-        """Ends with an error if there is a file, or something in a folder, already."""
+        """Ends with an error if there is such a file, or a folder that is not empty."""
         for path in paths:
             if path.is_dir() and not any(path.iterdir()):
                 continue
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def existing_folder(text: str) -> pathlib.Path:
-    """A folder that is there and can be read."""
+    """A folder that exists."""
     path = _path(text)
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
@@ -60,7 +60,7 @@ def existing_folder(text: str) -> pathlib.Path:
 
 
 def existing_file(text: str) -> pathlib.Path:
-    """A file that is there."""
+    """A file that exists."""
     path = _path(text)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{text!r} is not a file")
@@ -84,7 +84,7 @@ def output_file(*suffixes: str) -> Callable[[str], pathlib.Path]:
 
 
 def output_folder(text: str) -> pathlib.Path:
-    """A folder that can be written to, or be created, with those above it."""
+    """A folder that can be written to, or can be created along with its parents."""
     path = _path(text)
     existing = path.absolute()
     while not os.path.lexists(existing):
@@ -116,7 +116,7 @@ def number(
 
 
 def boolean(text: str) -> bool:
-    """True or False, in any case."""
+    """True or False, in upper or lower case."""
     words = {"true": True, "false": False}
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"must be True or False, not {text!r}")
@@ -124,7 +124,7 @@ def boolean(text: str) -> bool:
 
 
 def _path(text: str) -> pathlib.Path:
-    """The path that a text stands for, if it can be one at all."""
+    """The path that a text stands for; refuses what cannot be a path."""
     try:
         path = pathlib.Path(text).expanduser()
         os.path.lexists(path)

@@ -1,4 +1,4 @@
-"""Episodes on disk: one compressed npz file each, complete or not there at all.
+"""Episodes on disk: one compressed npz file each, complete or absent.
 
 An episode is a dict of arrays that share their first dimension, time: `action`,
 `reward` and whatever was observed, such as `image`. Entry 0 holds the reset observation
@@ -37,10 +37,10 @@ class TornEpisodeError(ValueError):
 
 
 def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.Path:
-    """Writes an episode to a new file that appears under its name all at once.
+    """Writes an episode to a new file, which appears only once it is complete.
 
     Args:
-      folder: Where to write; created when missing.
+      folder: Where to write; created if missing.
       episode: Arrays [T, ...] by name.
 
     Returns:

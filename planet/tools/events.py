@@ -4,7 +4,7 @@ A run is a folder with the event files of its phases in `train` and `test`. Runs
 experiment are `LABEL/00001`, `LABEL/00002` and so on.
 
 TensorBoard's own reader would import TensorFlow, and takes a damaged file for a short
-one. What is different here is only that: damage is an error.
+one. Here, damage is an error; everything else is as there.
 """
 
 import collections
@@ -37,7 +37,7 @@ class Event(NamedTuple):
     """A value of a summary.
 
     Attributes:
-      step: Where the run was.
+      step: Step of the run.
       wall_time: When it was written, in seconds since 1970.
       value: Of scalars, a float; of images, a list of encoded images; of histograms,
         an array [K, 3] of lower limits, upper limits and counts.
@@ -50,10 +50,10 @@ class Event(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Run:
-    """A folder that is a run, or in which one would be looked for.
+    """A folder that is a run, or that was taken for one.
 
     Attributes:
-      label: Name of the experiment: path of its folder, from where the search began.
+      label: Name of the experiment: path of its folder from where the search began.
       number: Name of the run's folder if that is five digits, else empty.
       path: The run's folder.
     """
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name that tells the runs of a search apart."""
+        """Name that identifies the run among those of a search."""
         return f"{self.label}/{self.number}" if self.number else self.label
 
     def failure(self) -> str | None:
@@ -79,15 +79,15 @@ class Run:
 def find_runs(folder: pathlib.Path) -> list[Run]:
     """Finds the runs in a folder, at any depth, in the order of their names.
 
-    Five digits make a folder a run, and so does a folder `train` or `test` in it. A
-    folder without folders is taken for a run too, so that reading it says what is
-    wrong with it. Hidden folders are left out.
+    A folder is a run if its name is five digits, or if it has a folder `train` or
+    `test`. One without subfolders is taken for a run too, so that reading it reports
+    what is wrong with it. Hidden folders are skipped.
     """
     top = pathlib.Path(os.path.abspath(folder))
     runs, seen = [], set()
 
     def search(path: pathlib.Path) -> None:
-        if (real := path.resolve()) in seen:  # A link leads in a circle.
+        if (real := path.resolve()) in seen:  # Links form a cycle.
             return
         seen.add(real)
         inside = list(filter(_is_visible_folder, sorted(path.iterdir())))
@@ -109,9 +109,8 @@ def read(
 ) -> dict[str, list[Event]]:
     """Reads the summaries of a phase, as TensorBoard would show them.
 
-    A run that was interrupted and continued has marked as void what it had written
-    after the checkpoint that it continued from; that is left out. Of several values of
-    a step, the last one counts.
+    A resumed run marks as void whatever had been written after the checkpoint that it
+    resumed from; that is left out. Of several values at a step, the last one counts.
 
     Args:
       folder: Folder of event files.
@@ -128,13 +127,13 @@ def read(
     found, plugins, started = collections.defaultdict(dict), {}, False
     for event in _read_folder(folder):
         if event.session_log.status == event_pb2.SessionLog.START:
-            if started:  # Again.
+            if started:  # Resumed.
                 for events in found.values():
                     for step in [step for step in events if step >= event.step]:
                         del events[step]
             started = True
         for value in event.summary.value:
-            # Only the first value of a tag has to say what it is.
+            # Only the first value of a tag has to name its plugin.
             if value.HasField("metadata"):
                 plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
             if plugins.get(value.tag) == plugin and select(value.tag):
@@ -182,17 +181,17 @@ def read_run(
 
 
 def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
-    """Whether one of the names of something fits one of the patterns of a shell."""
+    """Whether any of the names matches any of the shell patterns."""
     return any(
         fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns
     )
 
 
 def select_runs(runs: Iterable[Run], patterns: Sequence[str]) -> list[Run]:
-    """The runs whose name or label fits one of the patterns of a shell.
+    """The runs whose name or label matches any of the shell patterns.
 
     Raises:
-      EventsError: There are no runs, or a pattern fits none of them.
+      EventsError: There are no runs, or a pattern matches none of them.
     """
     names = {run: (run.name, run.label) for run in runs}
     for pattern in patterns:
@@ -203,9 +202,9 @@ def select_runs(runs: Iterable[Run], patterns: Sequence[str]) -> list[Run]:
 
 
 def select_tags(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Tells of a tag, with the phase before it, whether it fits one of the patterns.
+    """A function that tells whether a tag matches any of the shell patterns.
 
-    The patterns may leave out the phase.
+    Tags begin with the phase, which the patterns may leave out.
     """
     return lambda tag: matches((tag, tag.partition("/")[2]), patterns)
 
@@ -222,7 +221,7 @@ def _is_visible_folder(path: pathlib.Path) -> bool:
 
 
 def _make_run(path: pathlib.Path, top: pathlib.Path, numbered: bool) -> Run:
-    """The run in a folder, named by where the search began."""
+    """The run in a folder, named by its path from where the search began."""
     owner = path.parent if numbered else path
     inside = owner != top and owner.is_relative_to(top)
     label = owner.relative_to(top).as_posix() if inside else owner.name
@@ -239,7 +238,7 @@ def _read_folder(folder: pathlib.Path) -> Iterator[event_pb2.Event]:
 
 
 def _begun(path: pathlib.Path) -> float:
-    """When a file was begun; its name and its first entry only tell the second."""
+    """When a file was begun; its name and first entry are exact to a second only."""
     times = (e.wall_time for e in _read_file(path) if not e.HasField("file_version"))
     return next(times, 0.0)
 

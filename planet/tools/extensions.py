@@ -1,7 +1,7 @@
-"""What users add without touching the project: things by name, built from settings.
+"""Extensions in the user's own modules: found by name, and built from settings.
 
 A name is `package.module:attribute`, or `package.module` for a module. Importing it
-runs it, so names come from settings that a user gave, and from nowhere else.
+runs code, so names come only from settings that the user gave.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from planet.tools import parameters
 
 
 class ExtensionError(ValueError):
-    """Something that cannot be used under its name; the message is one line."""
+    """A name whose object cannot be used; the message is one line."""
 
 
 def load(name: str) -> Any:
@@ -28,7 +28,7 @@ def load(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # Whatever somebody else's module can raise.
+    except Exception as error:  # A user's module can raise anything.
         missing = getattr(error, "name", None) or "?"
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
             f"{missing}."
@@ -48,7 +48,7 @@ def load(name: str) -> Any:
 
 
 def arguments(function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that have the names of a function's, or a class's, arguments."""
+    """The settings that are named like arguments of a function or class."""
     names = inspect.signature(function).parameters
     return {name: settings[name] for name in names if name in settings}
 

@@ -1,10 +1,10 @@
-"""States of a model on disk: one compressed npz file for each line of its run's log.
+"""Model states on disk: one compressed npz file for each line of the run's log.
 
-`latents_<from>_<to>.npz` holds N steps of the batch that was the newest at step `to`;
-`from` is the step of the file before. Its arrays:
+`latents_<from>_<to>.npz` holds N steps of the newest batch at step `to`; `from` is the
+step of the previous file. Its arrays:
 
     sample, belief  [N, size]  posterior of the model, where it has such parts
-    <diagnostic>    [N, ...]   what the task told beside the image
+    <diagnostic>    [N, ...]   what the task observed beside the image
     sequence        [N]        which sequence of the batch a step belongs to
     phase           []         `train`, or `test`: steps the model does not learn from
 """
@@ -27,17 +27,17 @@ NAME = re.compile(r"latents_(\d{1,18})_(\d{1,18})\.npz")
 
 
 class TornFileError(ValueError):
-    """A file that does not hold states of a model; the message is one line."""
+    """A file that does not hold model states; the message is one line."""
 
 
 def write(
     folder: pathlib.Path, first: int, last: int, arrays: Mapping[str, np.ndarray]
 ) -> pathlib.Path:
-    """Writes a file that appears under its name all at once, and returns its path.
+    """Writes a file, which appears only once it is complete, and returns its path.
 
     Args:
-      folder: where to write; created when missing.
-      first: step of the file before.
+      folder: where to write; created if missing.
+      first: step of the previous file.
       last: step of this one.
       arrays: what it holds, by name.
     """

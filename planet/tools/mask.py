@@ -19,12 +19,12 @@ def from_length(length: tf.Tensor, steps: int) -> tf.Tensor:
 
 
 def apply(tensor: tf.Tensor, mask: tf.Tensor, value: float = 0.0) -> tf.Tensor:
-    """Replaces what is masked, without letting its NaNs into the gradient.
+    """Replaces what is masked, and keeps its NaNs out of the gradient.
 
     Args:
       tensor: [*mask.shape, ...].
       mask: bool, true where the tensor is kept.
-      value: what stands where it is not.
+      value: what replaces it elsewhere.
 
     Returns:
       A tensor like the first argument.

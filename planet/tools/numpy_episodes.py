@@ -20,18 +20,18 @@ from planet.tools import episode_files
 Episode = dict[str, np.ndarray]
 PREFETCHED_BATCHES = 4
 SETTLED = 10**9  # Nanoseconds after which a folder's time of change is to be trusted.
-SHUFFLED_BATCHES = 2  # The order is random already; more would keep new episodes out.
+SHUFFLED_BATCHES = 2  # The order is random already; more would delay new episodes.
 
 
 class Folder:
-    """The readable episodes of a folder, the newest of them cached in memory.
+    """The newest readable episodes of a folder, cached in memory.
 
-    A file that can't be read is named once and left alone from then on.
+    A file that can't be read is reported once and skipped from then on.
 
     Args:
       path: folder of npz files.
-      max_episodes: how many of the newest episodes count.
-      max_cache: memory for episodes that were read before, in GB; the oldest leave it
+      max_episodes: how many of the newest episodes to use.
+      max_cache: memory for episodes once they are read, in GB; the oldest leave it
         first. None: a quarter of what is free, so that two phases leave half of it.
     """
 
@@ -96,12 +96,12 @@ def _size(episode: Episode) -> int:
 
 
 def scan(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
-    """Half episodes that the last look at the folder found, half all others.
+    """Yields episodes: half of them new since the last scan of the folder, half older.
 
     Args:
-      folder: where to look.
-      every: episodes to yield between looks.
-      rng: source of the order.
+      folder: where to find episodes.
+      every: episodes to yield between scans of the folder.
+      rng: source of the random order.
     """
     known = set()
     while True:
@@ -119,7 +119,7 @@ def scan(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Pat
 
 
 def uniform(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
-    """All episodes alike; arguments as for `scan`."""
+    """Yields all episodes equally often; arguments as for `scan`."""
     while True:
         names = folder.names()
         if not names:
@@ -140,18 +140,18 @@ def make_dataset(
 ) -> tf.data.Dataset:
     """Endless batches of chunks from the episodes of a folder.
 
-    Episodes shorter than a chunk are filled up with zeros.
+    Episodes shorter than a chunk are padded with zeros.
 
     Args:
       path: folder of npz files.
       loader: `scan` or `recent` (new episodes make up half of what is seen), `cache`
-        (all alike), `reload` (all alike, read from disk each time) or `dummy` (random
-        numbers, no folder needed).
+        (all equally often), `reload` (the same, read from disk each time) or `dummy`
+        (random numbers, no folder needed).
       data_spec: shape of one step of each entry, as for `define_model`.
       batch_shape: sequences and steps of a batch, (B, T).
       num_chunks: chunks cut from each episode that the loader yields.
-      scan_every: episodes between looks at the folder.
-      max_episodes: how many of the newest episodes count.
+      scan_every: episodes between scans of the folder.
+      max_episodes: how many of the newest episodes to use.
       max_cache: see `Folder`.
       seed: makes the order reproducible.
 
@@ -190,7 +190,7 @@ def make_dataset(
 def cut(
     episode: Episode, offset: int, steps: int, data_spec: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """One chunk of an episode, filled up with zeros behind its end.
+    """One chunk of an episode, padded with zeros after its end.
 
     Args:
       episode: arrays [T, ...].
@@ -199,7 +199,7 @@ def cut(
       data_spec: entries to take, with the shape of one step.
 
     Returns:
-      Arrays [steps, ...] and `length`, the number of steps that are the episode's.
+      Arrays [steps, ...] and `length`, the number of steps before the padding.
     """
     chunk: dict[str, np.ndarray] = {}
     for key, shape in data_spec.items():
@@ -213,8 +213,8 @@ def cut(
 def _chunks(folder, order, data_spec, steps, num_chunks, buffer_size, rng):
     """Chunks in shuffled order.
 
-    What waits to be shuffled is the name of the episode and where in it the chunk
-    lies, in [0, 1): that takes less memory than the chunk.
+    The buffer holds the name of an episode and the place of the chunk in it, in [0, 1),
+    which take less memory than the chunk.
     """
     places = ((name, rng.random()) for name in order for _ in range(num_chunks))
     for name, place in _shuffle(places, buffer_size, rng):
@@ -249,6 +249,6 @@ def _shuffle(elements: Iterator, size: int, rng: random.Random) -> Iterator:
 
 
 def _shuffled_forever(elements: list, rng: random.Random) -> Iterator:
-    """Permutation after permutation of the elements."""
+    """Yields one random permutation of the elements after the other."""
     while True:
         yield from rng.sample(elements, len(elements))

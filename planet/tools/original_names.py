@@ -1,4 +1,4 @@
-"""Names of variables: those in the original's checkpoints, or else where they are.
+"""Names of variables: those in the original's checkpoints, or else their places.
 
 A variable is named by the attributes that lead to it, such as `gru/w_ru` for the
 weight `w_ru` of a cell's layer `_gru`. `ORIGINAL` says which of these places have
@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-# Layers of the RSSM: in which method of the original they were made, and as what.
+# Layers of the RSSM: the original's method that makes them, and its name for them.
 _RSSM = {
     "input": ("transition", "dense"),
     "gru": ("transition", "gru_cell"),
@@ -74,8 +74,8 @@ def names(parts: Mapping[str, keras.layers.Layer]) -> dict[str, keras.Variable]:
     """The variables of the parts of a model by name.
 
     Args:
-      parts: layers by name. The part `cell` is none in the original: where its
-        variables have original names, these come without a prefix.
+      parts: layers by name. The original has no scope `cell`: original names of
+        variables in that part get no prefix.
 
     Returns:
       Variables by name, for example `graph/rnn/rssm/transition/dense/kernel` or
@@ -119,7 +119,7 @@ def _places(layer: keras.layers.Layer, visited: set[int]) -> Iterator[_Place]:
         for key, value in vars(layer).items()
         if key not in _KERAS and not key.startswith(_TENSORFLOW)
     }
-    if isinstance(layer, keras.Model):  # Keras keeps the layers of these by itself.
+    if isinstance(layer, keras.Model):  # Keras tracks the layers of these by itself.
         attributes = {"layers": layer.layers, **attributes}
     for attribute, value in attributes.items():
         for step, child in _entries(attribute.lstrip("_"), value):
@@ -152,7 +152,7 @@ def _name(layer: keras.layers.Layer, place: _Place) -> str:
 
 
 def _original(kind: type, path: str) -> str | None:
-    """What a path of attributes in a class, or in one above it, is in the original."""
+    """The original's scope for a path of attributes in a class or one of its bases."""
     stem, _, index = path.rpartition("/")
     for base in kind.__mro__:
         table = ORIGINAL.get(f"{base.__module__}.{base.__qualname__}", {})

@@ -1,4 +1,4 @@
-"""Settings that people write: kinds of values, YAML, and what is said of mistakes.
+"""Settings that people write: kinds of values, YAML, and messages about mistakes.
 
 A kind is a function that returns the plain form of a value, or raises a ValueError
 whose text completes the sentence "cem_amount must be …".
@@ -24,7 +24,7 @@ class ParameterError(ValueError):
 class UnknownWordError(Exception):
     """A word that is not one of the known ones.
 
-    It is no ValueError, so that kinds made of other kinds let it pass.
+    It is not a ValueError, so that kinds made of other kinds do not catch it.
     """
 
     def __init__(self, what: str, word: Any, known: Iterable[str]):
@@ -32,7 +32,7 @@ class UnknownWordError(Exception):
         self._parts = what, word, known
 
     def at(self, place: str) -> ParameterError:
-        """The same for the user, with the place where the word was given."""
+        """The error for the user, with the place where the word was given."""
         return ParameterError(unknown(*self._parts, place))
 
 
@@ -82,7 +82,7 @@ def boolean(value: Any) -> bool:
 
 
 def word(value: Any) -> str:
-    """A text."""
+    """A string."""
     if not isinstance(value, str):
         raise ValueError("a word")
     return value
@@ -121,7 +121,7 @@ def positive(value: Any) -> float:
 
 
 def between(low: float, high: float, with_high: bool = False) -> Kind:
-    """A number above `low` and below `high`, or equal to it if so wanted."""
+    """A number above `low` and below `high`, or up to `high` if `with_high`."""
     end = "]" if with_high else ")"
 
     def check(value: Any) -> float:
@@ -178,7 +178,7 @@ def one_or_more(kind: Kind) -> Kind:
 
 
 def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
-    """A mapping from keys to values of the given kinds, which have these names."""
+    """A mapping of the given kinds of keys and values, whose names are for messages."""
 
     def check(value: Any) -> dict:
         if not isinstance(value, Mapping):
@@ -192,7 +192,7 @@ def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
 
 
 def choice(options: Iterable[str], what: str) -> Kind:
-    """One of the given words; another one is answered with the nearest of them."""
+    """One of the given words; the error for any other names the nearest."""
 
     def check(value: Any) -> str:
         if word(value) not in options:
@@ -225,12 +225,12 @@ def parse(text: str, source: str) -> dict[str, Any]:
 def by_own_names(
     table: Mapping[str, Parameter], given: Mapping[str, Any], place: str = ""
 ) -> dict[str, Any]:
-    """Settings by their own names, from some that may be given by their aliases.
+    """Settings by their own names, from settings by their own names or aliases.
 
     Args:
       table: All parameters.
       given: What the user sets.
-      place: Where that was given, for messages.
+      place: Where it was given, for messages.
 
     Raises:
       UnknownWordError: There is no such parameter.

@@ -10,7 +10,7 @@ from planet.tools import noise
 
 
 def prepare(data: Mapping[str, tf.Tensor], bits: int) -> dict[str, tf.Tensor]:
-    """What environments show, or episodes hold, with the images preprocessed.
+    """Observations of environments, or batches of episodes, with images preprocessed.
 
     Args:
       data: tensors by name; `image`, if there is one, is uint8, or preprocessed before.
@@ -40,7 +40,7 @@ def preprocess(image: tf.Tensor, bits: int) -> tf.Tensor:
 
 
 def postprocess(image: tf.Tensor, bits: int) -> tf.Tensor:
-    """Turns what the model draws back into an image.
+    """Turns the model's output back into an image.
 
     Args:
       image: float32 [...] about 0, as `preprocess` returns.

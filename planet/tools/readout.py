@@ -1,11 +1,11 @@
-"""How much of some quantities a linear function of others tells."""
+"""How well some quantities can be read linearly from others."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn import decomposition, linear_model, metrics, pipeline, preprocessing
 
-RIDGE = 1.0  # Per entry of standardised inputs: it only matters for few examples.
+RIDGE = 1.0  # For standardised inputs; it only matters if there are few examples.
 
 
 def r2(
@@ -13,17 +13,17 @@ def r2(
     test: tuple[np.ndarray, np.ndarray],
     components: int | None = None,
 ) -> np.ndarray:
-    """Share of each target's variance that is read from the inputs by ridge regression.
+    """Share of each target's variance that ridge regression on the inputs explains.
 
     Args:
       train: inputs [N, I] and targets [N, O] to fit.
       test: inputs [M, I] and targets [M, O] to predict.
-      components: reduce the inputs to so many principal components of those to fit, at
-        most N and at most I.
+      components: reduce the inputs to this many principal components of the training
+        inputs, at most N and at most I.
 
     Returns:
-      R² of each target, [O]: 1 for perfect predictions, 0 for ones that are as good as
-      the mean of the targets to predict, negative for worse; nan where these are
+      R² of each target, [O]: 1 for perfect predictions, 0 for ones as good as the mean
+      of the test targets, negative for worse ones; nan where the test targets are
       constant.
     """
     steps = [preprocessing.StandardScaler(), linear_model.Ridge(RIDGE)]

@@ -26,7 +26,7 @@ STYLES = (
     {"color": "tab:blue"},
     {"color": "tab:red", "linestyle": "--"},
 )
-COMPONENTS = 8  # That many rows of panels are still readable.
+COMPONENTS = 8  # More rows of panels would not be readable.
 
 
 def image(tag: str, pixels: np.ndarray, description: str = "") -> None:
@@ -58,8 +58,8 @@ def strips(videos: np.ndarray, amount: int, mark: int | None = None) -> np.ndarr
     Args:
       videos: N groups of K videos, uint8 [N, K, T, H, W, C]; there is a white line
         between groups.
-      amount: frames that a strip may have; of longer videos, every second, or third,
-        and so on is taken.
+      amount: most frames in a strip; of longer videos, every second frame is shown, or
+        every third, and so on.
       mark: index of the frame before which there is a white line, if any.
 
     Returns:
@@ -92,18 +92,18 @@ def side_by_side(videos: Sequence[np.ndarray]) -> np.ndarray:
 def curves(
     name: str, lines: Mapping[str, np.ndarray], mark: int | None = None
 ) -> matplotlib.figure.Figure:
-    """Plots sequences of vectors: one beside the other, a panel for each component.
+    """Plots sequences of vectors side by side, with a panel for each component.
 
     Args:
       name: what is plotted.
-      lines: its one version, or truth and up to three more, by their names; arrays
+      lines: a single version, or the truth and up to three others, by name; arrays
         [N, T, D]. There is no line where a value is NaN.
       mark: index of the step before which there is a line in each sequence, if any.
     """
     count, steps, size = next(iter(lines.values())).shape
     rows = min(size, COMPONENTS)
     styles = STYLES if len(lines) > 1 else [{}]
-    starts = np.arange(count) * (steps + 1)  # Room for a border behind each sequence.
+    starts = np.arange(count) * (steps + 1)  # Room for a border after each sequence.
     width, height = 1 + 3.2 * count, 0.9 + 0.9 * max(2, rows)  # Inches.
     # Not by pyplot, which would keep every figure in memory.
     drawing = matplotlib.figure.Figure((width, height), dpi=80)
@@ -137,7 +137,7 @@ def curves(
     if rows < size:
         text = f"the first {rows} of {size} components"
         drawing.text(0.99, 0.99, text, size=8, ha="right", va="top")
-    # What the automatic layouts find out slowly.
+    # Matplotlib's automatic layouts would be slow.
     drawing.subplots_adjust(
         left=0.8 / width,
         right=1 - 0.1 / width,
@@ -151,7 +151,7 @@ def curves(
 def _write(tag: str, encoded: bytes, shape: Sequence[int], description: str) -> None:
     """Writes an encoded picture of the given height and width.
 
-    `tf.summary.image` would encode the pixels as PNG, which does not move.
+    `tf.summary.image` would encode the pixels as PNG, which cannot hold a video.
     """
     height, width = shape[:2]
     tf.summary.write(

@@ -1,4 +1,4 @@
-"""Tables of texts."""
+"""Tables as text."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

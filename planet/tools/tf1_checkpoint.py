@@ -1,4 +1,4 @@
-"""Weights of checkpoints, by the names that the original programs gave them.
+"""Weights in checkpoints, by the names that the original programs gave them.
 
 Our own checkpoints hold the weights under the same names, in `model/weights`.
 """
@@ -30,14 +30,14 @@ def names(model) -> dict[str, keras.Variable]:
 
 
 def load(model, path: str | os.PathLike) -> None:
-    """Sets the weights of a model to those of a checkpoint, an original one or ours.
+    """Sets the weights of a model to those of a checkpoint, the original's or ours.
 
     Optimizer slots, counters and whatever else is not a weight are ignored.
 
     Args:
       model: the model to change, built from the checkpoint's parameters.
-      path: prefix of the checkpoint, without `.index`, or a folder of which the newest
-        checkpoint is taken.
+      path: prefix of the checkpoint, without `.index`, or a folder, whose newest
+        checkpoint is loaded.
 
     Raises:
       CheckpointError: when the file can't be read, or when variables are missing,

@@ -28,7 +28,7 @@ def pairwise_errors(mean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def best_later_error(errors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean over steps of the smallest error with regard to a strictly later step.
+    """Mean over steps of the smallest error against any strictly later step.
 
     Source: Jayaraman et al. 2018, "Time-agnostic prediction: predicting predictable
     video frames", equation 2.

@@ -23,8 +23,8 @@ def encode_gif(frames: np.ndarray, fps: float) -> bytes:
     Args:
       frames: uint8 [T, H, W, C], grey with C = 1 or colour with C = 3. Grey, and up to
         256 colours a frame, are kept exactly.
-      fps: Frames a second. GIFs count hundredths of a second, and browsers slow down
-        what is faster than 50 frames a second.
+      fps: Frames per second. GIFs count hundredths of a second, and browsers slow down
+        anything faster than 50 frames per second.
 
     Raises:
       VideoError: There are no frames, or they have another type or shape.
@@ -46,11 +46,11 @@ def encode_gif(frames: np.ndarray, fps: float) -> bytes:
 def decode_gif(content: bytes) -> tuple[np.ndarray, float]:
     """Decodes a GIF.
 
-    GIFs hold a frame that does not change once, and for longer. Here it is repeated,
-    unless there would be nothing but repetitions.
+    A GIF stores a frame that does not change only once, with a longer duration. Here,
+    it is repeated, except in a GIF whose frames all have the same duration.
 
     Returns:
-      Frames, uint8 [T, H, W, 3], and frames a second.
+      Frames, uint8 [T, H, W, 3], and frames per second.
 
     Raises:
       VideoError: It is not a complete GIF.
@@ -87,8 +87,8 @@ def encode_mp4(frames: np.ndarray, fps: float) -> bytes:
 
     Args:
       frames: uint8 [T, H, W, C], grey with C = 1 or colour with C = 3. Odd heights and
-        widths are filled up by repeating the last row and column.
-      fps: Frames a second.
+        widths are padded by repeating the last row and column.
+      fps: Frames per second.
 
     Raises:
       VideoError: There are no frames, they have another type or shape, or PyAV is not
@@ -127,10 +127,10 @@ def write(path: str | os.PathLike, frames: np.ndarray, fps: float) -> None:
     Args:
       path: File that ends with `.gif` or `.mp4`, which is replaced if it exists.
       frames: uint8 [T, H, W, C], grey with C = 1 or colour with C = 3.
-      fps: Frames a second.
+      fps: Frames per second.
 
     Raises:
-      VideoError: As of `check_format`, `encode_gif` and `encode_mp4`.
+      VideoError: As for `check_format`, `encode_gif` and `encode_mp4`.
     """
     check_format(path)
     path = pathlib.Path(path)
@@ -141,7 +141,7 @@ def write(path: str | os.PathLike, frames: np.ndarray, fps: float) -> None:
 def _palette_image(frame: np.ndarray) -> Image.Image:
     """An image of at most 256 colours from pixels, uint8 [H, W, C].
 
-    Each has a palette of its own: that keeps the colours of small things that move.
+    Each frame has a palette of its own, to keep the colours of small moving things.
     """
     if frame.shape[-1] == 1:
         return Image.fromarray(frame[..., 0])

@@ -15,7 +15,7 @@ PHASES = ("train", "test")
 
 
 def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:
-    """Shapes of one step of all that the model learns from; see `define_model`."""
+    """Shapes of one step of everything the model learns from; see `define_model`."""
     spaces = {**envs.observation_space.spaces, "action": envs.action_space}
     return {key: space.shape or () for key, space in spaces.items()} | {"reward": ()}
 

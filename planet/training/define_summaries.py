@@ -1,4 +1,4 @@
-"""What a phase reports: lines for people; numbers and pictures for TensorBoard."""
+"""What a phase reports: printed lines; numbers and pictures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRINTED = {
 }
 VERSIONS = ("prior", "posterior", "open_loop")  # Of what the model predicts.
 SEQUENCES = 3  # In pictures.
-CONTEXT = 5  # Steps that an open-loop prediction sees before it goes on without.
+CONTEXT = 5  # Steps that an open-loop prediction sees before it continues blind.
 STRIP = 17  # Frames in a strip; more would be too small on a screen.
 VIDEO = 250  # Frames in the video of an episode.
 
@@ -34,7 +34,7 @@ class Report:
     """Means and histograms over a phase, and means since the last printed line.
 
     Args:
-      step: where the phase begins.
+      step: step at which the phase begins.
       discrete: whether actions are one-hot vectors.
     """
 
@@ -70,7 +70,7 @@ class Report:
         for simulation in simulations:
             self._append("score", simulation.score)
             self._scores[simulation.task].append(simulation.score)
-            actions = simulation.episode["action"][1:]  # The first one led nowhere.
+            actions = simulation.episode["action"][1:]  # Entry 0 precedes them.
             if self._discrete:
                 actions = actions.argmax(-1)
             self._histograms[f"simulation/{simulation.task}/actions"].append(actions)
@@ -80,7 +80,7 @@ class Report:
                     self._histograms[f"plan_returns/{name}_iteration"].append(values)
 
     def set(self, key: str, value: float) -> None:
-        """Sets a value of which the last one counts."""
+        """Sets a value; only the last one of the phase counts."""
         self._latest[key] = float(value)
 
     def check_finite(self, step: int) -> None:
@@ -116,11 +116,11 @@ class Report:
 
 
 class Pictures:
-    """Draws what the model makes of sequences, and what became of episodes.
+    """Draws the model's predictions of sequences, and the agent's episodes.
 
     There are three versions of what the model predicts at each step: the closed-loop
     prior, before it sees that step; the closed-loop posterior, after it has seen it;
-    and the open-loop prediction, which sees the first few steps and nothing more.
+    and the open-loop prediction, which sees the first few steps only.
 
     Args:
       model: the model to look at.
@@ -133,14 +133,14 @@ class Pictures:
         self._compiled = tf.function(self._predict)
 
     def write_batch(self, data: Mapping[str, tf.Tensor], step: int) -> None:
-        """Writes what the model makes of a batch to the default writer.
+        """Writes the model's predictions of a batch to the default writer.
 
         These are strips and videos of images, plots of all other heads, and histograms
         of entropies. Nothing is drawn after the end of a sequence.
 
         Args:
           data: as for `Model.losses`; the first few sequences are drawn.
-          step: decides on the noise, which therefore is not taken from training.
+          step: seeds the noise, so that training's random numbers stay the same.
         """
         some = {key: value[:SEQUENCES] for key, value in data.items()}
         seed = tf.constant([step, 0], tf.int64)
@@ -164,7 +164,7 @@ class Pictures:
             if "image" in episode:
                 frames = episode["image"]
                 summaries.gif(f"{group}/video", frames[:: -(-len(frames) // VIDEO)])
-            # The first one is of no action.
+            # Entry 0 follows no action.
             rewards = np.concatenate([[np.nan], episode["reward"][1:]])
             lines = {"reward": rewards[None, :, None]}
             summaries.figure(f"{group}/rewards", summaries.curves("reward", lines))
@@ -199,7 +199,7 @@ class Pictures:
         return truth, predictions, entropies, mask
 
     def _decode(self, state) -> dict[str, tf.Tensor]:
-        """What the heads make of states, [N, T, ...]."""
+        """Predictions of the heads from states, [N, T, ...]."""
         features = self._model.cell.features_from_state(state)
         return {
             key: self._readable(key, head(features).mean())
@@ -258,7 +258,7 @@ def make_writers(
     """Event files for the phases of a run that begins, or continues, at a step.
 
     What an interrupted run wrote after the checkpoint it continues from is marked as
-    void, so that TensorBoard shows one line.
+    void, so that TensorBoard shows a single curve.
     """
     writers = {}
     for phase in ("train", "test"):

@@ -1,4 +1,4 @@
-"""Episodes of agents that were trained before."""
+"""Evaluation of trained agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planet.control.batch_env import BatchEnv, make
 from planet.tools import noise, tf1_checkpoint
 from planet.training import data, define_model, films, simulations
 
-# Each decision counts as a part of its episode.
+# Each decision counts as a fraction of its episode.
 PROGRESS = "{desc}{n:.1f} of {total} episodes |{bar}| {remaining} left"
 
 
@@ -32,8 +32,8 @@ def evaluate(
     """Runs episodes without exploration.
 
     Each return depends on nothing but weights, settings, task, horizon, seed, the index
-    of the episode, and how many agents decide at once with its own, for these draw
-    their candidates in one go: `num_agents`, or fewer for the last episodes.
+    of the episode, and the number of agents that plan in the same batch, because they
+    draw their candidates together: `num_agents`, or fewer for the last episodes.
 
     Args:
       config: settings of the run.
@@ -42,7 +42,7 @@ def evaluate(
       num_episodes: episodes of each task.
       num_agents: environments that are stepped at once.
       horizon: steps to plan.
-      seed: of everything random, at least 0.
+      seed: seed of all randomness, at least 0.
       show: receives the name of the task, the index of an episode and its film, see
         `films.Filmer`; without it no films are made.
 
@@ -65,7 +65,7 @@ def evaluate(
             with BatchEnv(envs) as envs:
                 if model is None:
                     model = _load(config, envs, checkpoint)
-                    # An agent compiles its graph, so each kind is made once.
+                    # Making an agent compiles a graph, so each kind is made only once.
                     make_agent = functools.cache(
                         functools.partial(
                             simulations.make_agent, config, model, horizon
@@ -85,7 +85,7 @@ def evaluate(
 def _episodes(
     task, envs, make_agent, num_episodes, seed, progress
 ) -> Iterator[simulate.Episode]:
-    """Episodes of a task, one batch after the other."""
+    """Episodes of a task, batch after batch."""
     finished = progress.n
     for first in range(0, num_episodes, len(envs)):
         batch = BatchEnv(envs.envs[: num_episodes - first])
@@ -96,7 +96,7 @@ def _episodes(
         yield from simulate.simulate(
             agent, batch, seeds.next, watch=functools.partial(progress.update, share)
         )
-        # Episodes may have been shorter than the longest.
+        # Episodes may have been shorter than `max_length`.
         finished += len(batch)
         progress.update(finished - progress.n)
 

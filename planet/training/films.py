@@ -12,20 +12,20 @@ from planet.control import simulate
 from planet.tools import noise, preprocess
 from planet.training import define_model
 
-CONTEXT, DREAM = 5, 45  # Steps of a dream that sees, then of one that does not.
-SCALE = 3  # Pixels on the screen, for one of the image's.
+CONTEXT, DREAM = 5, 45  # Steps that a dream sees, then steps that it imagines.
+SCALE = 3  # Pixels on the screen per pixel of the image.
 MARGIN, LINE = 8, 16  # In pixels on the screen.
 
 
 class Filmer:
     """Makes films of episodes, of three pictures side by side.
 
-    These are the agent's view; its reconstruction by the model, which filters all that
-    was seen so far; and a dream. That begins as the reconstruction does, for five
-    steps, then goes on for 45 with nothing but the actions, and begins anew.
+    These are the agent's view; its reconstruction from the posterior, which filters all
+    that was seen so far; and a dream. That is the reconstruction for five steps, then
+    an open-loop prediction for 45, from the actions alone, and then begins anew.
 
     Args:
-      model: what draws; its observations are images.
+      model: the model that draws; its observations are images.
       image_bits: colour depth of the images it draws.
     """
 
@@ -54,13 +54,13 @@ class Filmer:
             yield drawn.numpy()
 
     def _step(self, states, image, action, sees, seed):
-        """Next states and what is drawn of them.
+        """Next states, and the images decoded from them.
 
         Args:
           states: posterior and dream of the step before.
           image: uint8 [1, H, W, C].
-          action: what led there, [1, A].
-          sees: whether the dream is a posterior, bool [].
+          action: the action that led there, [1, A].
+          sees: whether the dream sees this image, bool [].
           seed: integers [2].
         """
         cell = self._model.cell
@@ -104,7 +104,7 @@ def compose(
       footer: what stands below them all.
 
     Returns:
-      uint8 [height, width, 3], both of which are even, as some video formats want.
+      uint8 [height, width, 3], both of which are even, as some video formats require.
     """
     height, width = (SCALE * size for size in images[0].shape[:2])
     size = len(images) * (width + MARGIN) + MARGIN, height + 2 * (LINE + MARGIN)
@@ -122,5 +122,5 @@ def compose(
 
 
 def _dreamt(index: int) -> int:
-    """For how many steps the dream saw nothing at a step of an episode."""
+    """For how many steps the dream has been blind at a step of an episode."""
     return max(0, index % (CONTEXT + DREAM) - CONTEXT + 1)

@@ -1,4 +1,4 @@
-"""Keeps states of the model on disk, to study what it knows."""
+"""Saves model states to disk, to analyse what they encode."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import tensorflow as tf
 from planet.tools import latent_files, noise
 from planet.training import define_model
 
-OTHERS = ("image", "action", "reward", "length")  # Data that are no diagnostics.
+OTHERS = ("image", "action", "reward", "length")  # Data that are not diagnostics.
 
 
 class Collector:
-    """Saves posteriors of the batches at which the log has a line.
+    """Saves the posteriors of the newest batch at each line of the log.
 
-    They are computed anew, once per line, so that updates keep nothing for it. Their
-    noise depends on the step alone: training goes on as it would without them.
+    They are inferred anew for each line, so that updates need not keep them. Their
+    noise depends on the step alone, so that training is the same with and without them.
 
     Args:
-      model: the model to be studied.
-      folder: where the files belong, see `latent_files`; the first one creates it.
+      model: the model to analyse.
+      folder: folder of the files, see `latent_files`; the first file creates it.
       step: where the run begins or continues. Files of later steps are removed: they
         were written after the checkpoint from which the run continues.
     """
@@ -38,12 +38,12 @@ class Collector:
                 self._last = last
 
     def write(self, data: Mapping[str, tf.Tensor], phase: str, step: int) -> None:
-        """Writes the file of a line of the log.
+        """Writes the file for a line of the log.
 
         Args:
           data: the newest batch, as for `Model.losses`.
           phase: `train` or `test`.
-          step: that of the line.
+          step: step of the line.
         """
         seed = tf.constant([step, 0], tf.int64)
         arrays = {k: v.numpy() for k, v in self._compiled(dict(data), seed).items()}
@@ -56,7 +56,7 @@ class Collector:
         with noise.stream(seed):
             data = self._model.prepare(data)
             _, _, state, mask = self._model.filter(data)
-        # The path that remembers has another name in the DRNN.
+        # The deterministic path has another name in the DRNN.
         parts = {
             "sample": state.get("sample"),
             "belief": state.get("belief", state.get("decoder_state")),

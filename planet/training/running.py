@@ -25,9 +25,9 @@ STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 class Experiment:
     """The runs of a logdir that this worker trains, one after the other.
 
-    Iterating gives the runs; one that is finished, or that a live worker is training,
-    is left out. `failed` holds the runs that ended with an error. Use it as a context,
-    which removes the logdir at its end if that is a temporary one.
+    Iterating yields the runs, except those that are finished or that another live
+    worker is training. `failed` holds the runs that ended with an error. Use it as a
+    context manager, which removes a temporary logdir at the end.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Experiment:
         """Creates nothing on disk yet, apart from a temporary logdir.
 
         Args:
-          logdir: Folder of the runs' folders `00001`…; none: a temporary folder.
+          logdir: Folder of the runs' folders `00001`…; None: a temporary folder.
           process_fn: Function that continues the run in a folder, which may be empty,
               and yields its scores.
-          num_runs: Number of runs; if they are not resumed, of new ones.
+          num_runs: Number of runs, or of new runs if runs are not resumed.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
           resume_runs: Continue unfinished runs rather than start new ones.
         """
@@ -77,7 +77,7 @@ class Experiment:
                     self.failed.append(run)
 
     def _folders(self) -> Iterator[pathlib.Path]:
-        """Folders of the runs to look at; new ones are created to be this worker's."""
+        """Folders of the runs to try; if only new ones count, creating claims them."""
         folders = (self._logdir / f"{number:05}" for number in itertools.count(1))
         if not self._resume_runs:
             folders = filter(_create, folders)
@@ -85,7 +85,7 @@ class Experiment:
 
 
 class Run:
-    """One run, in a folder of its own; iterating trains it and gives its scores."""
+    """One run, in a folder of its own; iterating trains it and yields its scores."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Run:
         self._fail = logdir / "FAIL"
 
     def acquire(self) -> bool:
-        """Takes the run for this worker if it is free, and prints what it did.
+        """Claims the run for this worker if it is free, and prints the outcome.
 
         Returns:
           Whether the run is now this worker's; iterating it releases it at the end.
@@ -121,7 +121,7 @@ class Run:
         if self._heartbeat and not self._heartbeat.start():
             _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is at it")
             return False
-        if self._done.exists():  # Since the first look, by another worker.
+        if self._done.exists():  # Another worker finished it in the meantime.
             self._release()
             _say(f"Skip {self.logdir}: finished")
             return False
@@ -159,13 +159,14 @@ class Run:
 class Heartbeat:
     """Tells the workers that share a logdir which of them is training a run.
 
-    The file `PING` names the worker and the time. A worker that finds none links its
-    own file there, which fails if another worker was faster. A stale one is moved away
-    first, and put back if it turns out to have been renewed in the meantime.
+    The file `PING` names the worker and the time. To claim a run without one, a worker
+    hard-links its own file to that name, which fails if another worker was faster. A
+    stale `PING` is moved away first, and put back if it turns out to have been renewed
+    in the meantime.
     """
 
     def __init__(self, folder: pathlib.Path, every: float):
-        """Does nothing yet.
+        """Creates nothing on disk yet.
 
         Args:
           folder: Folder of the run.
@@ -180,7 +181,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def start(self) -> bool:
-        """Takes the run, unless another worker is alive; returns whether it is ours."""
+        """Claims the run unless another worker is alive; returns whether it is ours."""
         with self._written():
             if not self._remove_stale():
                 return False
@@ -213,7 +214,7 @@ class Heartbeat:
                     self._own.replace(self._ping)
 
     def _remove_stale(self) -> bool:
-        """Makes room for a heartbeat; returns whether there is room."""
+        """Removes a stale heartbeat; returns whether the run is free now."""
         ping = self._read()
         if ping is None:
             return True
@@ -230,7 +231,7 @@ class Heartbeat:
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
-        """A heartbeat of this moment in a file of this worker's own."""
+        """Keeps a current heartbeat in a file of this worker's own, for the context."""
         text = json.dumps({"worker": self.worker, "time": time.time()})
         self._own.write_text(text)
         try:
@@ -246,7 +247,7 @@ class Heartbeat:
 
 
 def _parse(ping: bytes) -> tuple[str, float]:
-    """Worker and time of a heartbeat; a damaged one is as old as can be."""
+    """Worker and time of a heartbeat; a damaged one counts as stale."""
     try:
         values = json.loads(ping)
         return str(values["worker"]), float(values["time"])

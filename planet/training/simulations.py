@@ -1,4 +1,4 @@
-"""Episodes that an agent lives through: random ones, and its own."""
+"""Episodes for training and testing: random ones, and those of the agent."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Simulation(NamedTuple):
 
     Attributes:
       task: name of its task.
-      horizon: steps that the agent planned.
+      horizon: planning horizon of the agent.
       episode: arrays [T, ...], see `simulate.simulate`.
       plan_returns: imagined returns of the candidates in the first and in the last
-        iteration of each decision's search, [T - 1, 2, amount]; None where unwanted.
+        iteration of each decision's search, [T - 1, 2, amount]; None if not wanted.
     """
 
     task: str
@@ -38,12 +38,12 @@ class Simulation(NamedTuple):
 
     @property
     def score(self) -> float:
-        """The return."""
+        """Return of the episode."""
         return float(self.episode["reward"].sum())
 
 
 def make_batch(task, config: ml_collections.ConfigDict, amount: int) -> BatchEnv:
-    """Starts that many environments of a task."""
+    """Starts `amount` environments of a task."""
     return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])
 
 
@@ -54,15 +54,15 @@ def collect_seed_episodes(
     folders: Mapping[str, pathlib.Path],
     seed: int,
 ) -> None:
-    """Records the random episodes of each task that the folders still lack.
+    """Records the random episodes that the folders still lack, for each task.
 
     Args:
       config: what `planet.scripts.configs.load` returns.
       tasks: what `planet.scripts.tasks.load` returns.
-      envs: environments by name of the task; more are started for the time being if
-        there are processors for them.
+      envs: environments by name of the task; more are started temporarily if there
+        are processors for them.
       folders: where the episodes of each phase belong.
-      seed: of environments and actions.
+      seed: seeds environments and actions.
     """
     amount = config.num_seed_episodes
     for phase, folder in folders.items():
@@ -105,7 +105,7 @@ def make_agent(
       config: what `planet.scripts.configs.load` returns.
       model: the agent's model.
       horizon: steps to plan.
-      num_envs: environments to decide for at once.
+      num_envs: environments to plan for in one batch.
       action_size: entries of an action.
     """
     search = extensions.load(config.planner_function)
@@ -126,7 +126,7 @@ def make_agent(
 
 
 class Simulations:
-    """Episodes that a learning agent lives through, as its schedule wants them.
+    """The agent's episodes during training: collection when it is due, and tests.
 
     Args:
       config: what `planet.scripts.configs.load` returns.
@@ -148,7 +148,7 @@ class Simulations:
         self._envs = envs
         self._seeds = seeds
         self._folders = folders
-        # An agent compiles its graph, so each kind is made once.
+        # Making an agent compiles a graph, so each kind is made only once.
         self._make_agent = functools.cache(functools.partial(make_agent, config, model))
 
     def collect(self, trained: int) -> list[Simulation]:
@@ -189,9 +189,9 @@ class Simulations:
     def _run(
         self, task, envs, horizon, exploration=0.0, phase=None
     ) -> list[Simulation]:
-        """One episode in each environment, recorded to the phase's folder if any.
+        """One episode in each environment, recorded to the folder of the phase, if any.
 
-        Imagined returns are kept of those that are not recorded.
+        Imagined returns are kept only for episodes that are not recorded.
         """
         config = self._config
         agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)

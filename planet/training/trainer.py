@@ -1,4 +1,4 @@
-"""Trains an agent: its parts put together, then phases, schedules and checkpoints."""
+"""Trains an agent: puts its parts together; phases, schedules and checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROGRESS = (
 def train(
     config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
 ) -> Iterator[float]:
-    """Trains an agent; goes on where an interrupted run in the same folder ended.
+    """Trains an agent; resumes an interrupted run in the same folder.
 
     Args:
       config: what `planet.scripts.configs.load` returns.
@@ -81,10 +81,10 @@ def train(
 
 
 class Trainer:
-    """Alternates phases of training and of testing, until enough steps were made.
+    """Alternates train and test phases until `max_steps`.
 
-    Steps count sequences: each batch adds its size. All that a run needs to go on
-    after an interruption is in its checkpoints: weights, optimizers, step and seeds.
+    Steps count sequences: each batch adds its size. All that is needed to resume an
+    interrupted run is in its checkpoints: weights, optimizers, step and seeds.
 
     Source: Hafner et al. 2019, algorithm 1.
 
@@ -135,7 +135,7 @@ class Trainer:
         """Continues from the newest checkpoint; returns whether there is one.
 
         Raises:
-          CheckpointError: it does not hold all that this run consists of.
+          CheckpointError: it does not hold all that this run needs.
         """
         path = self._manager.latest_checkpoint
         if path is None:
@@ -169,7 +169,7 @@ class Trainer:
           The score of each test phase: the mean return of its episodes.
 
         Raises:
-          FloatingPointError: when the loss is not finite any more.
+          FloatingPointError: when a loss is not finite.
         """
         config = self._config
         batches = {phase: iter(dataset) for phase, dataset in datasets.items()}
@@ -208,7 +208,7 @@ class Trainer:
                 yield report.score
 
     def _train(self, batches, epoch, done, collect, report) -> dict[str, tf.Tensor]:
-        """The rest of a train phase of which `done` updates were made before.
+        """Runs the rest of a train phase, of which `done` updates were made before.
 
         Returns:
           The last batch.
@@ -234,7 +234,7 @@ class Trainer:
         return data
 
     def _test(self, batches, epoch, done, report) -> dict[str, tf.Tensor]:
-        """The losses of a test phase of which `done` batches were seen before.
+        """Runs the rest of a test phase, of which `done` batches were seen before.
 
         Returns:
           The last batch.
@@ -247,7 +247,7 @@ class Trainer:
         return data
 
     def _advance(self, report, progress, losses, metrics, finite) -> None:
-        """Counts a batch and reports on it; an error if its losses aren't finite."""
+        """Counts and reports a batch; an error if a loss of it is not finite."""
         self._step.assign_add(self._batch)
         report.add(losses, metrics)
         if not finite:  # The one value that is fetched for each batch.
@@ -256,7 +256,7 @@ class Trainer:
         progress.update(self._batch)
 
     def _print_line(self, report, phase, data) -> None:
-        """Prints a line of the log, of which a batch is the newest."""
+        """Prints a line of the log, and saves latents of the newest batch if wanted."""
         report.print_line(self.step)
         if self._latents:
             self._latents.write(data, phase, self.step)
@@ -276,7 +276,7 @@ class Trainer:
         self._manager.save(checkpoint_number=self.step)
 
     def _progress(self, phase: str, epoch: int, done: int) -> tqdm.tqdm:
-        """A bar on terminals, for the sequences of a phase."""
+        """A progress bar for the sequences of a phase, on terminals only."""
         return tqdm.tqdm(
             desc=f"{phase} {epoch + 1}",
             total=self._lengths[phase] * self._batch,
@@ -290,7 +290,7 @@ class Trainer:
         )
 
     def _position(self) -> str:
-        """Where the run is, and how good its last test was."""
+        """Where the run is, and the score of its last test."""
         step = f"step {self.step}/{self._config.max_steps}"
         return step if math.isnan(self._score) else f"{step}, score {self._score:.1f}"
 
@@ -307,7 +307,7 @@ def _checked(compute: Callable) -> Callable:
 
 
 def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
-    """A seed for the run in that folder: of its own, but the same each time.
+    """A seed for the run in a folder: unlike that of other runs, but reproducible.
 
     Args:
       seed: what the user asked for; None for an arbitrary one.
@@ -319,7 +319,7 @@ def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
 
 
 def _note_model(model: define_model.Model, path: pathlib.Path) -> None:
-    """Adds to the settings of a run which model was built from them, as a comment."""
+    """Appends a summary of the model to the settings of a run, as a comment."""
     note = "".join(f"# {line}\n" for line in model.table().splitlines())
     if path.exists() and note not in path.read_text(encoding="utf-8"):
         with path.open("a", encoding="utf-8") as stream:

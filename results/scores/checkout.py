@@ -1,4 +1,4 @@
-"""To import first: lets a script find the `planet` beside it, installed or not."""
+"""Import this first: a script then finds the `planet` of its own checkout."""
 
 import pathlib
 import sys

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict
 
 
 class CountingEnv(gymnasium.Env):
-    """Observes the number of steps so far; pays that and a tenth of the action."""
+    """Observes the number of steps so far; rewards that plus a tenth of the action."""
 
     def __init__(self, length=5, action_size=1, seconds=0.0):
         self.observation_space = Dict(
@@ -70,7 +70,7 @@ class Dying(gymnasium.Wrapper):
 
 
 class Telling(gymnasium.Wrapper):
-    """Tells about the process it lives in."""
+    """Adds to `info` what its process is and which modules it has imported."""
 
     def step(self, action):
         *results, info = self.env.step(action)

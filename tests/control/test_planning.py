@@ -182,7 +182,7 @@ def test_without_iterations_the_discrete_plan_is_the_likeliest_action():
 
 
 def test_best_and_mode_differ_where_the_best_sequence_is_a_rare_one():
-    """The last iteration draws from what the one before left, so one will do."""
+    """The last iteration draws from what the one before left, so one is enough."""
     settings = {"amount": 30, "topk": 30, "iterations": 1}
     best = choose_for(draw(5), 5, **settings, select="best")
     mode = choose_for(draw(5), 5, **settings, select="mode")

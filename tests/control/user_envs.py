@@ -10,7 +10,7 @@ from gymnasium.wrappers import TimeLimit
 
 
 class Walk(gymnasium.Env):
-    """Moves along a line, paid for being near its middle; draws itself."""
+    """Moves along a line, rewarded for being near its middle; draws itself."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as gymnasium wants it)
 

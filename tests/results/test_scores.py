@@ -11,7 +11,7 @@ from tests import conftest
     "name", ["compile_scores", "compile_histograms", "plot_scores"]
 )
 def test_commands_of_the_original(name, tmp_path):
-    """They find the package beside them, from anywhere, whichever is installed."""
+    """They find the package of their checkout, from anywhere, whatever is installed."""
     (tmp_path / "planet").mkdir()
     (tmp_path / "planet" / "__init__.py").write_text("raise AssertionError")
     result = subprocess.run(

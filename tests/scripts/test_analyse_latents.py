@@ -37,7 +37,7 @@ def make_arrays(phase, seed, scale=1.0):
 
 @pytest.fixture
 def logdir(tmp_path):
-    """Two runs, of two and of one epoch; the older epoch of the first has no sense."""
+    """Two runs, of two and of one epoch; the older epoch of the first is noise."""
     runs = {
         "00001": [("train", 7.0), ("test", -7.0), ("train", 1.0), ("train", 1.0)],
         "00002": [("train", 2.0)],

@@ -91,7 +91,7 @@ def test_default_output_is_beside_the_run_and_kept(trained, run_evaluate, tmp_pa
 
 @pytest.fixture
 def logdir(tmp_path):
-    """Logdir of a run that has settings, and the name of a checkpoint."""
+    """Logdir of a run that has settings, and empty files named like checkpoints."""
     folder = tmp_path / "logdir" / "00001"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "ckpt-20.index").touch()

@@ -90,8 +90,8 @@ def test_labels():
         return {label: len(members) for label, members in curves.items()}
 
     assert count(None) == {"a": 1, "a_x": 1, "a_y": 2, "b.c": 1}
-    assert count(["a"]) == {"a": 1}  # The label itself,
-    assert count(["a*"]) == {"a*": 4}  # or all that start so.
+    assert count(["a"]) == {"a": 1}  # The runs of that label,
+    assert count(["a*"]) == {"a*": 4}  # or all whose label starts with it.
     assert count(["a_"]) == {"a_": 3}
     assert count(["a_y", "a_y/00002", "b"]) == {"a_y": 2, "a_y/00002": 1, "b": 1}
     assert plot_scores.select(runs * 2, ["a"])["a"] == [runs[0][1]] * 2

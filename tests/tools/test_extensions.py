@@ -7,7 +7,7 @@ from planet.tools import extensions
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """Modules of a user's, which are forgotten afterwards."""
+    """A user's modules, unloaded afterwards."""
     (tmp_path / "good_ideas.py").write_text("def plan(a, b, c=3): return a + b + c\n")
     (tmp_path / "broken_ideas.py").write_text("import nothing_like_this\n")
     (tmp_path / "wrong_ideas.py").write_text("1 / 0\n")

@@ -14,7 +14,7 @@ class Inner(keras.layers.Layer):
 
 
 class Outer(keras.layers.Layer):
-    """Keeps layers in every way there is."""
+    """Holds layers in every possible way."""
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,7 @@ def test_names_do_not_depend_on_what_was_built_before():
 
 
 class Deeper(rssm.RSSM):
-    """A model of somebody's who started from the RSSM."""
+    """A user's model, derived from the RSSM."""
 
     def __init__(self):
         super().__init__(state_size=3, model_size=4)

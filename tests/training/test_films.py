@@ -37,7 +37,7 @@ def test_dreams_see_five_images_of_fifty(params):
     same = (reconstruction == dream).all((1, 2, 3))
     assert same.nonzero()[0].tolist() == [*range(5), *range(50, 55)]
 
-    # What a dream has not seen changes nothing, before it begins anew.
+    # Unseen images change nothing until the dream begins anew.
     unseen = episode | {"image": episode["image"].copy()}
     unseen["image"][5:50] = 255 - unseen["image"][5:50]
     others = draw(filmer, unseen)

@@ -14,7 +14,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 
 
 def count(logdir):
-    """Three scores; the next of them stands in the run's folder."""
+    """Yields three scores; a file in the run's folder says which is next."""
     counter = logdir / "counter"
     start = int(counter.read_text()) if counter.exists() else 0
     for score in range(start, 3):
@@ -23,7 +23,7 @@ def count(logdir):
 
 
 def stumble(logdir):
-    """Fails in the first run, as long as nobody mends it."""
+    """Fails in the first run until it is mended."""
     yield 0.0
     if logdir.name == "00001" and not (logdir / "mended").exists():
         raise ValueError("broken\nrun")
@@ -31,7 +31,7 @@ def stumble(logdir):
 
 
 def keep_diary(logdir):
-    """Notes who works on a run; the first one lasts until the second has started."""
+    """Notes who works on a run; the first run lasts until the second has started."""
     for step in range(10):
         with (logdir / "diary").open("a") as diary:
             diary.write(f"{os.getpid()} {step}\n")
@@ -41,7 +41,7 @@ def keep_diary(logdir):
 
 
 def hang(logdir):
-    """Starts and never comes back."""
+    """Starts and hangs."""
     (logdir / "started").touch()
     time.sleep(600)
     yield 0.0

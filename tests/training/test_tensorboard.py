@@ -105,7 +105,7 @@ def test_progress_on_a_terminal(run):
         rf"episode of dummy: \d+ decisions, +{number} decisions/s",
     ):
         assert re.search(pattern, received), pattern
-    # Bars are wiped away before a line of the log is printed.
+    # Bars are cleared before a line of the log is printed.
     assert len(re.findall(r"(?:\n|\r +\r)step/score.*\]\r\n", received)) == 6
 
 

@@ -1,6 +1,6 @@
 """Adapters that turn the environments of other libraries into gymnasium's.
 
-With a `size` of None, an environment is made that does not render.
+With a `size` of None, the environment does not render.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ def dm_control(name: str, size: Size | None) -> gymnasium.Env:
 
     Raises:
       UnusableEnvError: There is no such task, or dm_control is missing.
-      OpenGLError: Rendering would crash this process, as would already the import
-          of dm_control, which initializes OpenGL.
+      OpenGLError: Rendering would crash this process, and so would even the import of
+          dm_control, which initializes OpenGL.
     """
     if hint := suite.missing():
         raise UnusableEnvError(hint)
@@ -65,8 +65,8 @@ def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
 
     Args:
       name: Its id, for example `Pendulum-v1`; `module:id` imports that module first.
-      size: Height and width of what `render` returns, where the environment leaves
-          them open; one that cannot render is made all the same.
+      size: Height and width of what `render` returns, where the environment lets us
+          choose; one that cannot render is made all the same.
       settings: Passed to its constructor.
 
     Raises:
@@ -92,7 +92,7 @@ def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
 
 
 def atari(game: str, frameskip: int, sticky: float = 0.25) -> gymnasium.Env:
-    """Makes an Atari game, which shows its own images.
+    """Makes an Atari game, which observes its own images.
 
     Args:
       game: Its name, for example `Breakout`.
@@ -122,7 +122,7 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
 
     Args:
       name: Its id, for example `CartPole-v1`.
-      size: Anything but None if it is to render, in a size of its own choice.
+      size: None not to render; otherwise, it renders in a size of its own choice.
 
     Raises:
       UnusableEnvError: There is no such environment.
@@ -141,7 +141,7 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
         _do_without_display()
     env = shimmy.GymV26CompatibilityV0(name, settings)
     limit = specs[name].max_episode_steps
-    env.spec = None  # Which gymnasium's wrappers do not understand.
+    env.spec = None  # gymnasium's wrappers do not understand it.
     # Shimmy removes the predecessor's limit.
     return gymnasium.wrappers.TimeLimit(env, limit) if limit else env
 
@@ -149,7 +149,7 @@ def old_gym(name: str, size: Size | None) -> gymnasium.Env:
 def constructed(path: str) -> gymnasium.Env:
     """Calls a function without arguments that returns an environment.
 
-    It shows pixels if its own observation is an image or has one as its entry `image`,
+    The environment shows pixels if its observation is an image or has an entry `image`,
     or else if its `render_mode` is `rgb_array`.
 
     Args:
@@ -189,7 +189,7 @@ def _prepare_mujoco(size: Size | None) -> None:
     """Prepares gymnasium's environments that use MuJoCo."""
     import mujoco
 
-    # Else MuJoCo writes its warnings to a file in the current folder.
+    # Otherwise MuJoCo writes its warnings to a file in the current folder.
     mujoco.set_mju_user_warning(logging.getLogger("absl").warning)
     _ignore_warnings_of_models()
     if size is not None:
@@ -204,7 +204,7 @@ def _do_without_display() -> None:
 
 
 def _import_shimmy() -> types.ModuleType:
-    """Imports shimmy, which else prints which environments it could not register."""
+    """Imports shimmy, but not its list of environments that it could not register."""
     _silence_predecessor()
     with contextlib.redirect_stdout(io.StringIO()):
         import shimmy
@@ -212,7 +212,7 @@ def _import_shimmy() -> types.ModuleType:
 
 
 def _silence_predecessor() -> None:
-    """Keeps gym, which shimmy imports, from announcing at length that it is old."""
+    """Keeps gym, which shimmy imports, from printing its long deprecation notice."""
     with contextlib.suppress(ImportError):
         from gym_notices import notices
 
@@ -220,5 +220,5 @@ def _silence_predecessor() -> None:
 
 
 def _ignore_warnings_of_models() -> None:
-    """Silences a deprecation in cheetah's model, which users can do nothing about."""
+    """Silences a deprecation in cheetah's model that users can do nothing about."""
     logging.getLogger("absl").addFilter(lambda log: "settotalmass" not in str(log.msg))

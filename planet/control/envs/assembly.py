@@ -1,6 +1,6 @@
-"""From what is said about a task to its environment, with all wrappers.
+"""Turns specifications of tasks into tasks: environments with all their wrappers.
 
-No environment is made until a task's `env_ctor` is called, which is for the process
+No environment is made until a task's `env_ctor` is called, which is left to the process
 that the environment will live in.
 """
 
@@ -22,15 +22,15 @@ IMAGE_SIZE = (64, 64)
 
 
 def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
-    """Completes what a catalogue says about a task with what the user says.
+    """Combines the specification of a task with the user's choices.
 
     Args:
-      name: Of the task.
-      spec: What the catalogue says.
-      selection: What the user says; or any settings with the same attributes.
+      name: Name of the task.
+      spec: What the catalogue says about it.
+      selection: The user's choices, or any settings with the same attributes.
 
     Raises:
-      TaskError: The agent is to see the task's state, and it has none.
+      TaskError: The agent is to see the task's state, but it has none.
     """
     seen = selection.observations
     if seen == "state" and not spec.state_sizes:
@@ -59,13 +59,13 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
 
 
 def prepare(tasks: Sequence[Task], selection: Selection) -> list[Task]:
-    """Makes assembled tasks ready to be learned together, and to be recorded.
+    """Prepares assembled tasks to be learned together, and to be recorded.
 
-    Several tasks are made alike: their environments show nothing but what the agent
-    sees, states are filled up with zeros, and actions are as wide as the widest.
+    Several tasks are made alike: their environments show only what the agent sees, and
+    states and actions are padded to the widest of them.
 
     Raises:
-      TaskError: A task cannot be used as asked for, or does not fit the others.
+      TaskError: A task cannot be used as requested, or does not fit the others.
     """
     for task in tasks:
         _require_libraries(task)
@@ -85,11 +85,11 @@ class EnvCtor:
     """Makes an environment and puts the wrappers around it, in the original's order.
 
     Attributes:
-      spec: What there is to say about the environment.
+      spec: Specification of the task.
       seen: What the agent sees: `image`, `state` or `nothing`.
       repeat: How often each action is repeated.
-      shortest: Decisions in an episode at least.
-      longest: Decisions in an episode at most.
+      shortest: Least number of decisions in an episode.
+      longest: Greatest number of decisions in an episode.
     """
 
     spec: TaskSpec
@@ -102,11 +102,11 @@ class EnvCtor:
         """Makes the environment in this process.
 
         Raises:
-          UnusableEnvError: An agent cannot act in it, or see what it is to see.
+          UnusableEnvError: The agent cannot act in it, or cannot see what it should.
           OpenGLError: Rendering would crash this process.
         """
         env = self._make()
-        env.unwrapped.spec = None  # It is no longer what is registered under an id.
+        env.unwrapped.spec = None  # Wrapped, it is not what its id stands for.
         env = actions.ActionRepeat(env, 1 if self.spec.emulated else self.repeat)
         if not isinstance(env.action_space, Discrete):
             env = actions.NormalizeActions(env)
@@ -137,7 +137,7 @@ class EnvCtor:
 
 
 def _make_as_declared(env_ctor, name, sizes):
-    """Makes an environment; refuses one that shows other numbers than was declared."""
+    """Makes an environment; refuses one whose state sizes differ from the declared."""
     env = env_ctor()
     spaces = env.observation_space.items()
     shown = {key: math.prod(box.shape) for key, box in spaces if key != "image"}

@@ -1,6 +1,6 @@
-"""Tasks by their names: those of a catalogue, and environments that need no function.
+"""Tasks by name: those of a catalogue, and environments that need no function in it.
 
-What a catalogue would say about such an environment is found out by making it once.
+Making such an environment once tells what the catalogue would say about it.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from planet.control.errors import UnusableEnvError
 from planet.control.wrappers import actions
 from planet.tools import parameters
 
-# Libraries whose environments are tasks by name: what makes one, and how often it
-# usually repeats each action.
+# Libraries whose environments are tasks by name: what makes one, and its default
+# action repeat.
 LIBRARIES = {
     "dmc": (adapters.dm_control, 1),
     "gym": (adapters.gym, 1),
@@ -27,12 +27,12 @@ LIBRARIES = {
 def find(
     name: str, selection: Selection, catalogue: Mapping[str, Callable[[], TaskSpec]]
 ) -> Task:
-    """Describes the task of a name.
+    """Finds the task of a name.
 
     Args:
       name: A task of the catalogue, `library:environment` or
           `package.module:function`.
-      selection: What the user says; or any settings with the same attributes.
+      selection: The user's choices, or any settings with the same attributes.
       catalogue: Functions that describe tasks, by name.
 
     Raises:
@@ -59,12 +59,12 @@ def find(
 
 @functools.cache
 def _inspect(name, seen):
-    """Finds out in a process of its own what the environment of a name is like."""
+    """Inspects the environment of a name, in a process of its own."""
     return inspection.describe(assembly.EnvCtor(_undescribed(name), seen))
 
 
 def _undescribed(name):
-    """What can be said about an environment before it has been made."""
+    """What is known about an environment before it has been made."""
     library, _, rest = name.partition(":")
     if library in LIBRARIES:
         adapter, repeat = LIBRARIES[library]
@@ -81,7 +81,7 @@ def _undescribed(name):
 
 
 def _described(name, found):
-    """What can be said about an environment once it has been made."""
+    """What is known about an environment once it has been made."""
     shapes = {key: box.shape for key, box in found.observation_space.items()}
     *_, channels = shapes.pop("image", (0,))
     return dataclasses.replace(
@@ -96,6 +96,6 @@ def _described(name, found):
 
 
 def _constructed(path, size):
-    """What a user's function returns, which renders whatever its author chose."""
+    """What a user's function returns; its author chose whether and how it renders."""
     del size
     return adapters.constructed(path)

@@ -26,7 +26,7 @@ class DummyEnv(gymnasium.Env):
         self.action_space = Box(-1, 1, [action_size], np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
-        """Starts an episode; a seed decides all that follows."""
+        """Starts an episode; a seed determines all that follows."""
         super().reset(seed=seed)
         return self._observation(), {}
 

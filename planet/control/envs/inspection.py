@@ -1,4 +1,4 @@
-"""What an environment is like, found out by making it in a process of its own."""
+"""Inspects an environment by making it in a process of its own."""
 
 import concurrent.futures
 import dataclasses
@@ -14,25 +14,25 @@ from gymnasium.wrappers import TimeLimit
 from planet.control.envs import opengl
 from planet.control.errors import UnusableEnvError
 
-# Extras of this package, and a module that each of them brings.
+# Extras of this package, and a module that each of them installs.
 EXTRAS = {
     "atari": "ale_py",
     "box2d": "Box2D",
     "gym": "gym",
-    "classic-control": "pygame",  # And others, which come before.
+    "classic-control": "pygame",  # Other extras bring it too, and so come first.
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What there is to know about an environment.
+    """Properties of an environment.
 
     Attributes:
       observation_space: Space of its observations.
       action_space: Space of its actions.
-      max_steps: Steps after which it ends at the latest; None where it does not say.
+      max_steps: Most steps of an episode; None where it does not say.
       uses_opengl: Whether it loaded OpenGL for its first observation.
-      extra: Extra of this package that it makes use of.
+      extra: Extra of this package that it uses.
     """
 
     observation_space: gymnasium.Space
@@ -77,7 +77,7 @@ def missing_extra(extra: str) -> str:
 
 
 def _describe(env_ctor):
-    """Describes an environment, or says in a line why that is not possible."""
+    """Describes an environment, or says in one line why that is not possible."""
     try:
         env = env_ctor()
         env.reset(seed=0)
@@ -89,7 +89,7 @@ def _describe(env_ctor):
             next((key for key, name in EXTRAS.items() if name in sys.modules), None),
         )
         env.close()
-    except Exception as error:  # Whatever somebody else's environment can raise.
+    except Exception as error:  # A user's environment can raise anything.
         missing = _missing_module(error)
         for extra, module in EXTRAS.items():
             if module == missing:

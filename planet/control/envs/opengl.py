@@ -1,12 +1,12 @@
-"""Headless OpenGL: whether it works, who renders, and where that is safe.
+"""Headless OpenGL: whether it works, what renders, and where that is safe.
 
     python -m planet.control.envs.opengl
 
-renders one frame and prints the name of the renderer, or ends with one line that says
-why it cannot.
+renders one frame and prints the name of the renderer, or says in one line why it
+cannot.
 
 TensorFlow and a software renderer cannot share a process: each brings an LLVM of
-its own, and loading the second one is a segmentation fault that no `except` catches.
+its own, and loading the second causes a segmentation fault that no `except` catches.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def select_backend() -> None:
 def switched_off() -> Iterator[None]:
     """Lets dm_control be imported without OpenGL, for environments that render nothing.
 
-    Such an import is safe beside TensorFlow.
+    Such an import is safe in a process that uses TensorFlow.
     """
     with _IMPORTING:
         before = os.environ.get("MUJOCO_GL")
@@ -64,7 +64,7 @@ def is_loaded() -> bool:
 
 @functools.cache
 def renderer() -> str:
-    """Finds out, once and in a process of its own, what renders on this machine.
+    """Name of what renders on this machine, found out once, in a process of its own.
 
     Raises:
       OpenGLError: Rendering does not work.
@@ -83,13 +83,13 @@ def is_software() -> bool:
 
 
 def require_isolation(isolate_envs: str) -> None:
-    """Checks that environments may render in the way they are to be isolated.
+    """Checks that environments may render when isolated in this way.
 
     Args:
       isolate_envs: `none`, `thread` or `process`.
 
     Raises:
-      OpenGLError: They would render in software in the process of TensorFlow.
+      OpenGLError: They would render in software in TensorFlow's process.
     """
     if isolate_envs != "process" and is_software():
         raise OpenGLError(
@@ -129,10 +129,10 @@ def _render_one_frame() -> str:
 def main() -> int:
     """Prints the name of the renderer, or why there is none; returns the exit code."""
     warnings.simplefilter("ignore")
-    sys.unraisablehook = lambda _: None  # Half-made contexts fail to be freed.
+    sys.unraisablehook = lambda _: None  # Freeing a half-made context fails.
     try:
         print(_render_one_frame())
-    except Exception as error:  # Whatever a driver or its absence can raise.
+    except Exception as error:  # A driver, or its absence, can raise anything.
         backend = os.environ.get("MUJOCO_GL", "unset")
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         message = f"cannot render with MUJOCO_GL={backend}: {reason}"

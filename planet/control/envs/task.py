@@ -1,4 +1,4 @@
-"""What is said about a task: by its catalogue, by the user, and in the end."""
+"""Descriptions of tasks: the catalogue's, the user's choices, and the result."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +18,18 @@ class TaskSpec:
       make: Makes the environment without wrappers; picklable. It is called with
           `size=`, height and width of the images to render, or None for no images; or,
           where it is `emulated`, with `frameskip=`, how often to repeat each action.
-      action_repeat: How often each action is repeated unless the user says otherwise.
+      action_repeat: How often each action is repeated, unless the user says otherwise.
       action_size: Entries of an action, or number of choices.
       discrete: Whether the environment's own actions are choices.
       action_values: Values for every entry of an action, to choose from.
       state_sizes: Numbers in each observation other than the image, by name.
-      own_image: Whether the image is not rendered but an observation of its own, which
-          takes the place of the others.
-      channels: Of the image: 3, or 1 for grey.
-      rows: First row kept of the environment's own image, and first row cut off below.
-      step_limit: Steps after which the environment ends an episode at the latest; None
-          where it does not say.
+      own_image: Whether the environment observes an image itself; it is not rendered
+          then, and replaces all other observations.
+      channels: Channels of the image: 3, or 1 for grey.
+      rows: First row to keep of the environment's own image, and the row after the
+          last one.
+      step_limit: Most steps that the environment makes in an episode; None where it
+          does not say.
       pad_to_chunk: Whether to hold the end of a short episode until the episode is as
           long as a training sequence.
       emulated: Whether an emulator repeats the actions, rather than a wrapper.
@@ -54,16 +55,16 @@ class TaskSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What the user says about tasks, as part of a configuration.
+    """The user's choices about tasks, as part of a configuration.
 
     Attributes:
       tasks: Their names, or `all`.
-      action_repeat: Replaces the usual number of every task unless it is None.
-      action_repeats: Replace the usual numbers of the tasks they name.
+      action_repeat: Overrides the default of every task, unless it is None.
+      action_repeats: Overrides the defaults of the tasks it names.
       observations: What the agent sees: `image`; `state`, all numbers in one vector,
           for which nothing is rendered; or `nothing`.
-      batch_shape: Training sequences in a batch, and steps in a sequence, which no
-          episode may fall short of.
+      batch_shape: Training sequences in a batch, and steps in a sequence. A task whose
+          longest episode is shorter is refused.
     """
 
     tasks: Sequence[str] | str
@@ -75,18 +76,18 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """All there is to know about a task before its environment is made.
+    """What is known about a task before its environment is made.
 
     Attributes:
-      name: The word users know it by.
+      name: The name that users know it by.
       env_ctor: Makes the environment; picklable.
       max_length: Decisions in the longest episode.
       action_size: Entries of an action.
-      state_components: Names of the observations beside the one that the agent sees.
+      state_components: Names of the observations beside the image that the agent sees.
       renders: Whether the environment needs OpenGL.
       discrete: Whether an action is a one-hot vector.
-      channels: Of the image, where the agent sees that.
-      state_size: Entries of the state, where the agent sees that.
+      channels: Channels of the image, where the agent sees one.
+      state_size: Entries of the state, where the agent sees one.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
     """

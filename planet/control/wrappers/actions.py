@@ -1,7 +1,7 @@
 """Wrappers that change what an action is.
 
-In the end an action is a vector of real numbers, or a one-hot vector, which stands for
-one of a number of choices.
+Once wrapped, an environment takes vectors of real numbers, or one-hot vectors that
+stand for one of several choices.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ class OneHot(Box):
         super().__init__(0, 1, [size], np.float32)
 
     def sample(self, mask: None = None, probability: None = None) -> np.ndarray:
-        """Draws each of the vectors with the same probability."""
+        """Draws one of the vectors, all with the same probability."""
         vector = np.zeros(self.shape, self.dtype)
         vector[self.np_random.integers(len(vector))] = 1
         return vector
 
     def contains(self, x: Any) -> bool:
-        """Tells whether this is one of the vectors."""
+        """Tells whether `x` is one of the vectors."""
         x = np.asarray(x)
         return x.shape == self.shape and x.max() == 1 and np.count_nonzero(x) == 1
 
@@ -46,7 +46,7 @@ class ActionRepeat(gymnasium.Wrapper):
         self._amount = amount
 
     def step(self, action: np.ndarray) -> tuple:
-        """Returns what the last step does, with the sum of the rewards."""
+        """Returns the results of the last step, with the sum of the rewards."""
         total = 0.0
         for _ in range(self._amount):
             observation, reward, terminated, truncated, info = self.env.step(action)
@@ -84,7 +84,7 @@ class NormalizeActions(gymnasium.ActionWrapper):
 
 
 class DiscretizeActions(gymnasium.ActionWrapper):
-    """Takes the position of a value in a list, and gives it to every action entry."""
+    """Takes the index of a value in a list, and sets every action entry to it."""
 
     def __init__(self, env: gymnasium.Env, values: Sequence[float]):
         super().__init__(env)
@@ -98,14 +98,14 @@ class DiscretizeActions(gymnasium.ActionWrapper):
 
 
 class OneHotActions(gymnasium.ActionWrapper):
-    """Takes one-hot vectors where the environment takes numbers of choices."""
+    """Takes one-hot vectors where the environment takes the index of a choice."""
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
         self.action_space = OneHot(int(env.action_space.n))
 
     def action(self, action: np.ndarray) -> int:
-        """Returns the number of the choice that a vector [A] stands for.
+        """Returns the index of the choice that a vector [A] stands for.
 
         Raises:
           ValueError: The vector is not one-hot.
@@ -115,9 +115,9 @@ class OneHotActions(gymnasium.ActionWrapper):
 
 
 class PadActions(gymnasium.ActionWrapper):
-    """Takes actions as wide as `width`, of which only the first entries count.
+    """Takes actions of `width` entries, of which the environment gets the first ones.
 
-    One-hot vectors stay one-hot: a choice beyond those of the environment is its first
+    One-hot vectors stay one-hot: a choice that the environment lacks becomes its first
     one, which in Atari games is to do nothing.
     """
 

@@ -4,10 +4,10 @@ import gymnasium
 
 
 class MinimumDuration(gymnasium.Wrapper):
-    """Puts the end of an episode off until `duration` steps were made.
+    """Postpones the end of an episode until `duration` steps have been made.
 
-    Until then, what the environment showed at its end is held, with a reward of 0; the
-    environment itself is not stepped after its end.
+    Until then, the last observation is held, with a reward of 0; the environment itself
+    is not stepped after its end.
     """
 
     def __init__(self, env: gymnasium.Env, duration: int):
@@ -23,7 +23,7 @@ class MinimumDuration(gymnasium.Wrapper):
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action) -> tuple:
-        """Returns what the environment does, or what it did at its end."""
+        """Returns the environment's results, or holds those of its end."""
         self._steps += 1
         if self._end:
             observation, *ends = self._end

@@ -1,6 +1,6 @@
 """Wrappers that change what is observed.
 
-In the end an observation is a dict of the `image` and of vectors of numbers by name.
+Once wrapped, an environment shows a dict of the `image` and of named vectors.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ from planet.control.errors import UnusableEnvError
 
 _NARROW = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
 _NUMERIC = (Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
-_RESERVED = ("action", "image", "reward")  # Names of other arrays of an episode.
+_RESERVED = ("action", "image", "reward")  # Names of other arrays in an episode.
 
 
 class NameObservation(gymnasium.ObservationWrapper):
-    """Shows a dict in any case: a bare observation is the `image` or the `state`."""
+    """Always shows a dict: a bare observation is named `image` or `state`."""
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
@@ -30,12 +30,12 @@ class NameObservation(gymnasium.ObservationWrapper):
             self.observation_space = Dict({self._name: space})
 
     def observation(self, observation: Any) -> dict[str, Any]:
-        """Returns the observation by its name."""
+        """Returns the observation under its name."""
         return {self._name: observation} if self._name else observation
 
 
 class FlattenNumbers(gymnasium.ObservationWrapper):
-    """Shows everything but the `image` as vectors, float32; choices become one-hot.
+    """Shows everything but the `image` as float32 vectors; choices become one-hot.
 
     Raises:
       UnusableEnvError: An entry is not numeric, or its name is taken.
@@ -94,12 +94,12 @@ class RenderImage(gymnasium.ObservationWrapper):
 
 
 class ResizeImage(gymnasium.ObservationWrapper):
-    """Shows the own `image` of an environment in another size.
+    """Shows the environment's own `image` in another size.
 
     Args:
       env: The environment; its observations are dicts with an image, uint8 [H, W, C].
-      size: Height and width of what is shown.
-      rows: First row that is kept, and first one below that is not; none: all.
+      size: Height and width of the result.
+      rows: The first row to keep, and the row after the last one; None: all rows.
       grey: Show the luminance instead of the colours.
     """
 
@@ -127,10 +127,10 @@ class ResizeImage(gymnasium.ObservationWrapper):
 
 
 class StateVector(gymnasium.ObservationWrapper):
-    """Shows nothing but `state`: all numbers, in the order of their names.
+    """Shows only `state`: all numbers, in the order of their names.
 
     Raises:
-      UnusableEnvError: There are none.
+      UnusableEnvError: There are no numbers.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -150,7 +150,7 @@ class StateVector(gymnasium.ObservationWrapper):
 
 
 class PadState(gymnasium.ObservationWrapper):
-    """Appends zeros to the `state` until it is as wide as `width`."""
+    """Pads the `state` with zeros to `width` entries."""
 
     def __init__(self, env: gymnasium.Env, width: int):
         super().__init__(env)
@@ -214,7 +214,7 @@ def _is_numeric(space):
 def _vector_space(space):
     if not isinstance(space, Box) or len(space.shape) > 1:
         space = spaces.flatten_space(space)
-    with np.errstate(over="ignore"):  # The largest float64 is no bound in float32.
+    with np.errstate(over="ignore"):  # The largest float64 becomes infinite.
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
     return Box(low, high, dtype=np.float32)
 
@@ -226,7 +226,7 @@ def _vector(space, value):
 
 
 def _resized(image, size):
-    """The image, uint8 [H, W, C], in another size; smoothed where that is smaller."""
+    """The image, uint8 [H, W, C], in another size; antialiased if that is smaller."""
     if image.shape[:2] == size:
         return image
     picture = PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

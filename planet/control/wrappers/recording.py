@@ -7,11 +7,12 @@ from planet.tools import episode_files
 
 
 class Record(gymnasium.Wrapper):
-    """Writes the episodes for which `reset(options={"record_to": folder})` asked.
+    """Writes each episode that starts with `reset(options={"record_to": folder})`.
 
     The action at t leads to the observation and reward at t; entry 0 holds the reset
-    observation with zero action and zero reward. So an episode of N decisions has
-    N + 1 entries, named like the observations, `action` and `reward`.
+    observation with zero action and zero reward. So the arrays of an episode of N
+    decisions have N + 1 entries. They are the observations by name, `action` and
+    `reward`.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -29,7 +30,7 @@ class Record(gymnasium.Wrapper):
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple:
-        """At the end, writes the episode and names its file in `episode_file`."""
+        """Writes the episode at its end; then `info["episode_file"]` is its path."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._folder:
             self._entries.append(self._entry(observation, action, reward))

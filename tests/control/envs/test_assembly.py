@@ -106,7 +106,7 @@ def test_missing_extra_of_a_task(monkeypatch, name, module, extra):
 
 
 def start(task):
-    """Starts an environment in a process, and returns the first line of its error."""
+    """Starts an environment in a process and returns the first line of its error."""
     with batch_env.BatchEnv([batch_env.make(task.env_ctor, "process")]) as envs:
         try:
             envs.reset()

@@ -71,7 +71,7 @@ def test_own_environment_plays_and_obeys_its_seed(tmp_path, process):
     assert_valid(task, episode, shortest=10)
     for name, array in episode.items():
         np.testing.assert_array_equal(array, again[name])
-    steps = 2 * episode["action"][1:]  # Its actions reach from -2 to 2.
+    steps = 2 * episode["action"][1:]  # Its actions range from -2 to 2.
     np.testing.assert_allclose(
         episode["state"][2:10], episode["state"][1:9] + steps[1:9], atol=1e-5
     )

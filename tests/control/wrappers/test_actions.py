@@ -111,7 +111,7 @@ def test_one_hot_is_equal_to_its_copies_only():
 
 
 class Choosing(gymnasium.Env):
-    """Pays the number of what is chosen."""
+    """Rewards a choice with its index."""
 
     observation_space = Box(0, 1, [1], np.float32)
 

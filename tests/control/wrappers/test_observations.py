@@ -190,7 +190,7 @@ def test_only_the_rows_of_interest_are_kept():
 
 
 def test_resizing_is_bilinear():
-    ramp = np.arange(0, 256, 4, dtype=np.uint8)  # Linear, so that it stays so.
+    ramp = np.arange(0, 256, 4, dtype=np.uint8)  # Bilinear resizing keeps it linear.
     picture = np.tile(ramp[None, :, None], (64, 1, 1))
     env = Showing(spaces.Dict(image=Box(0, 255, picture.shape, np.uint8)))
     env = observations.ResizeImage(env, (64, 128))
