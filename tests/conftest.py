@@ -1,11 +1,17 @@
 """Fixtures that several packages of tests share."""
 
 import concurrent.futures
+import contextlib
+import fcntl
+import gc
 import multiprocessing
 import os
 import pathlib
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import hypothesis
 import pytest
@@ -15,6 +21,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+SMALL = (
+    "{tasks: [dummy], isolate_envs: thread, dumbnet: true, action_repeat: 100, "
+    "overshooting: 0, learning_rate_ramp: 0, max_steps: 40, "
+    "summarise_plan_returns: true}"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_models():
+    """Frees the models of a module, whose layers and graphs refer to one another."""
+    yield
+    if "tensorflow" in sys.modules:
+        gc.collect()
 
 
 @pytest.fixture
@@ -58,3 +77,25 @@ def run_main(capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory):
+    """Logdir of two runs of two epochs each, and what their terminal received.
+
+    Only to be read: several modules look at it.
+    """
+    logdir = tmp_path_factory.mktemp("finished_runs")
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
+    command = [sys.executable, "-m", "planet.scripts.train", "--config", "debug"]
+    command += ["--params", SMALL, "--logdir", str(logdir), "--num_runs", "2"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=end, stderr=end)
+    os.close(end)
+    received = []
+    with contextlib.suppress(OSError):  # The other end is closed.
+        while part := os.read(terminal, 4096):
+            received.append(part)
+    os.close(terminal)
+    assert process.wait() == 0
+    return logdir, b"".join(received).decode()

@@ -47,61 +47,6 @@ def test_camera_ready_by_name_and_by_parameters_is_the_same():
     assert runs.differences(configs.load("newhp", {}), by_parameters) == []
 
 
-def test_defaults():
-    expected = {
-        "tasks": ["cheetah_run"],
-        "action_repeat": None,
-        "isolate_envs": "process",
-        "batch_shape": [8, 50],
-        "num_chunks": 1,
-        "image_bits": 5,
-        "data_loader": "scan",
-        "scan_episodes_every": 10,
-        "max_episodes": 2000,
-        "network": "conv_ha",
-        "dumbnet": False,
-        "num_layers": 2,
-        "num_units": 100,
-        "activation": "relu",
-        "model_size": 200,
-        "state_size": 30,
-        "future_rnn": False,
-        "mean_only": False,
-        "min_stddev": 0.1,
-        "gradient_heads": ["image", "reward"],
-        "image_loss_scale": 1.0,
-        "reward_scale": 10.0,
-        "divergence_scale": 1.0,
-        "global_divergence_scale": 0.1,
-        "free_nats": 2.0,
-        "overshooting_reward_scale": 100.0,
-        "learning_rate": 1e-3,
-        "learning_rate_ramp": 10_000,
-        "adam_epsilon": 1e-4,
-        "gradient_clipping": 1000.0,
-        "train_steps": 50_000,
-        "test_steps": 100,
-        "max_steps": 20_000_000,
-        "num_seed_episodes": 5,
-        "collect_every": 5000,
-        "collect_batch_size": 1,
-        "collect_test": False,
-        "collect_horizons": [12],
-        "summary_horizons": [12],
-        "cem_amount": 1000,
-        "cem_topk": 100,
-        "cem_iterations": 10,
-        "discount": 0.99,
-        "exploration_noises": [0.3],
-        "exploration_ramps": [0],
-        "warm_start": False,
-        "seed": None,
-    }
-    config = configs.load("default", {}, logdir="somewhere")
-    assert {key: config[key] for key in expected} == expected
-    assert (config.config_name, config.logdir) == ("default", "somewhere")
-
-
 def test_named_configs():
     icml = configs.load("icml", {"tasks": ["cup_catch"]})
     assert (icml.batch_shape, icml.num_layers, icml.num_units) == ([50, 50], 3, 300)
@@ -158,7 +103,9 @@ def test_plain_forms():
 
 
 def test_derived_settings():
-    config = configs.load("default", {})
+    config = configs.load("default", {}, logdir="somewhere")
+    assert (config.config_name, config.logdir) == ("default", "somewhere")
+    assert config.overshooting == config.batch_shape[1] - 1
     assert config.cell_class == "planet.models.rssm:RSSM"
     assert config.network_module == "planet.networks.conv_ha"
     assert "cell_class" not in configs.PARAMETERS

@@ -6,21 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from planet.scripts import configs, evaluate, runs, train
-
-TINY = (
-    "{tasks: [dummy], isolate_envs: thread, dumbnet: true, overshooting: 0, "
-    "batch_shape: [5, 4], learning_rate_ramp: 0, max_steps: 20, checkpoint_every: 5}"
-)
+from planet.scripts import configs, evaluate, runs
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Logdir of a finished run."""
-    logdir = tmp_path_factory.mktemp("trained")
-    command = ["--logdir", str(logdir), "--config", "debug", "--params", TINY]
-    assert train.main(command) == 0
-    return logdir
+@pytest.fixture
+def trained(finished_runs):
+    """Folder of a finished run."""
+    return finished_runs[0] / "00001"
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
     cases = {
         "first": ("--episodes", 2),
         "more": ("--episodes", 4),
-        "earlier": ("--episodes", 2, "--checkpoint", 5),
+        "earlier": ("--episodes", 2, "--checkpoint", 20),
     }
     results, tables = {}, {}
     for name, arguments in cases.items():
@@ -57,11 +49,11 @@ def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
 
     result = results["more"]
     assert {key: result[key] for key in ("checkpoint", "horizon", "seed")} == {
-        "checkpoint": 20,
+        "checkpoint": 40,
         "horizon": 12,
         "seed": 0,
     }
-    assert results["earlier"]["checkpoint"] == 5
+    assert results["earlier"]["checkpoint"] == 20
     task = result["tasks"]["dummy"]
     assert task["mean"] == pytest.approx(np.mean(task["returns"]))
     assert task["stddev"] == pytest.approx(np.std(task["returns"], ddof=1))
@@ -73,10 +65,10 @@ def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
 
 
 def test_default_output_is_beside_the_run_and_kept(trained, run_evaluate, tmp_path):
-    run = shutil.copytree(trained / "00001", tmp_path / "00001")
+    run = shutil.copytree(trained, tmp_path / "00001")
     command = ("--logdir", run, "--episodes", 1, "--horizon", 1)
     assert run_evaluate(*command)[0] == 0
-    path = run / "evaluation_20.json"
+    path = run / "evaluation_40.json"
     result = json.loads(path.read_text())
     assert (result["run"], result["horizon"]) == (str(run), 1)
     code, out, err = run_evaluate(*command, "--seed", 5)
