@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -103,4 +105,26 @@ class FeedForward(keras.layers.Layer):
 
 def unit_gaussian(mean: tf.Tensor, event_rank: int) -> tfd.Distribution:
     """Gaussian with variance 1 whose last `event_rank` axes are one event."""
-    return tfd.Independent(tfd.Normal(mean, 1.0), event_rank)
+    return UnitGaussian(mean, event_rank)
+
+
+class UnitGaussian(tfd.Independent):
+    """Gaussian with variance 1 whose last axes are one event.
+
+    Its log-likelihood is a sum of squares, at a third of the cost of that of the normal
+    distributions it consists of.
+
+    Args:
+      mean: [..., *event].
+      event_rank: number of axes of an event.
+    """
+
+    def __init__(self, mean: tf.Tensor, event_rank: int):
+        super().__init__(tfd.Normal(mean, 1.0), event_rank)
+        self._axes = list(range(-event_rank, 0))
+
+    def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
+        mean = self.distribution.loc
+        squares = tf.reduce_sum(tf.math.squared_difference(value, mean), self._axes)
+        size = math.prod(mean.shape[axis] for axis in self._axes)
+        return -0.5 * (squares + size * math.log(2 * math.pi))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from planet.networks import basic
 
@@ -79,3 +80,18 @@ def test_feed_forward_is_a_unit_gaussian_of_the_target(shape, lead):
     np.testing.assert_allclose(dist.log_prob(dist.mean()), np.full(lead, best), 1e-5)
     off = dist.log_prob(dist.mean() + 1.0)
     np.testing.assert_allclose(off, np.full(lead, best - 0.5 * size), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rank"), [([3, 4], 0), ([3, 4], 1), ([2, 4, 4, 3], 3)]
+)
+def test_unit_gaussian_is_the_one_of_tensorflow_probability(shape, rank):
+    mean, value = tf.random.normal(shape), tf.random.normal(shape)
+    dist = basic.unit_gaussian(mean, rank)
+    expected = tfp.distributions.Independent(tfp.distributions.Normal(mean, 1.0), rank)
+    np.testing.assert_allclose(
+        dist.log_prob(value), expected.log_prob(value), rtol=1e-5
+    )
+    np.testing.assert_allclose(dist.entropy(), expected.entropy())
+    np.testing.assert_array_equal(dist.mean(), mean)
+    assert dist.event_shape == expected.event_shape

@@ -33,7 +33,7 @@ def kernels(part):
 def test_layers_of_the_encoder(channels):
     encoder = conv_ha.Encoder()
     assert encoder(tf.zeros([2, 3, 64, 64, channels])).shape == (2, 3, 1024)
-    assert shapes(encoder.scopes.values(), tf.zeros([1, 64, 64, channels])) == [
+    assert shapes(encoder.convolutions, tf.zeros([1, 64, 64, channels])) == [
         (31, 31, 32),
         (14, 14, 64),
         (6, 6, 128),
@@ -53,7 +53,7 @@ def test_layers_of_the_decoder(channels):
     dist = decoder(tf.zeros([2, 3, 7]))
     assert dist.mean().shape == (2, 3, 64, 64, channels)
     assert dist.log_prob(tf.zeros([2, 3, 64, 64, channels])).shape == (2, 3)
-    assert shapes(decoder.scopes.values(), tf.zeros([1, 7])) == [
+    assert shapes([decoder.dense, *decoder.transposed], tf.zeros([1, 7])) == [
         (1024,),
         (5, 5, 128),
         (13, 13, 64),
@@ -77,14 +77,14 @@ def test_activations():
     encoder, decoder = conv_ha.Encoder(), conv_ha.Decoder((64, 64, 3))
     encoder(images)
     decoder(features)
-    for part, inputs, linear in (
-        (encoder, images, []),
-        (decoder, features, ["dense", "conv2d_transpose_3"]),
+    drawing = [decoder.dense, *decoder.transposed]
+    for layers, hidden, linear in (
+        (encoder.convolutions, images, []),
+        (drawing, features, [drawing[0], drawing[-1]]),
     ):
-        hidden = inputs
-        for name, layer in part.scopes.items():
+        for layer in layers:
             hidden = layer(hidden)
-            assert (np.min(hidden) < 0) == (name in linear), name
+            assert (np.min(hidden) < 0) == (layer in linear), layer.name
             assert np.max(hidden) > 0
 
 
@@ -112,6 +112,27 @@ def test_from_point_is_a_transposed_convolution():
     theirs.set_weights(weights)
     expected = theirs(inputs[:, None, None])
     np.testing.assert_allclose(ours(inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [4, 16])
+def test_depth_scales_all_filters(depth):
+    model = make_model(cnn_depth=depth)
+    assert [shape[-1] for shape in kernels(model.encoder)] == [
+        depth,
+        2 * depth,
+        4 * depth,
+        8 * depth,
+    ]
+    assert [shape[2] for shape in kernels(model.heads["image"])[1:]] == [
+        4 * depth,
+        2 * depth,
+        depth,
+        3,
+    ]
+    assert model.embed({"image": np.zeros([2, 64, 64, 3], np.uint8)}).shape == (
+        2,
+        32 * depth,
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
