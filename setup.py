@@ -55,6 +55,7 @@ setuptools.setup(
             "import-linter>=2.15,<3",  # Who may import whom.
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
+            "pytest-xdist>=3.8,<4",  # Tests in two processes.
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.
             "websockets>=16,<18",  # Drives the browser that looks at TensorBoard.
             *itertools.chain.from_iterable(ENVIRONMENTS.values()),
