@@ -9,6 +9,9 @@ PYTHON ?= python3.13 python3.12 python3.11 python3.10 python3
 CONFIG = debug
 PARAMS = {tasks: [cartpole_balance]}
 LOGDIR = logdir/$(CONFIG)
+# Processes that share the tests, a module at a time; each takes more than 1 GB.
+WORKERS = 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 export CONFIG PARAMS LOGDIR  # So that recipes read them verbatim, quotes and all.
 
 VENV := .venv
@@ -67,10 +70,10 @@ train: venv
 		--logdir "$$LOGDIR" --config "$$CONFIG" --params "$$PARAMS"
 
 test: lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: venv
 	$(BIN)/ruff check

@@ -118,6 +118,7 @@ setuptools.setup(
             "mypy>=2.4,<2.5",  # A new minor version may find more.
             "pytest>=9,<10",
             "pytest-timeout>=2.4,<3",
+            "pytest-xdist>=3.8,<4",  # Tests in two processes.
             "ruff>=0.17.5,<0.18",  # A new minor version may format differently.
             "websockets>=16,<18",  # Drives the browser that looks at TensorBoard.
             *itertools.chain.from_iterable(ENVIRONMENTS.values()),

@@ -235,7 +235,9 @@ def test_run_of_a_live_worker_is_left_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "ping", [json.dumps({"worker": "gone", "time": time.time() - 60}), "", "[]", "\x80"]
+    "ping",
+    [json.dumps({"worker": "gone", "time": time.time() - 60}), "", "[]", "\x80"],
+    ids=["stale", "empty", "list", "not_text"],
 )
 def test_stale_or_damaged_heartbeat_is_taken_over(ping, tmp_path):
     (tmp_path / "00001").mkdir()
