@@ -292,6 +292,27 @@ def icml() -> dict[str, Any]:
     }
 
 
+def cpu() -> dict[str, Any]:
+    """Sized for two cores: thin networks, small batches, many episodes."""
+    return {
+        **newhp(),
+        "cnn_depth": 16,
+        "batch_shape": [16, 20],
+        "image_loss_scale": 10.0,
+        "reward_scale": 100.0,
+        "free_nats": 1.0,
+        "learning_rate_ramp": 0,
+        "cem_amount": 300,
+        "cem_topk": 30,
+        "cem_iterations": 5,
+        "train_steps": 8000,
+        "test_steps": 160,
+        "max_steps": 160_000,
+        "num_seed_episodes": 10,
+        "collect_every": 1600,
+    }
+
+
 def debug() -> dict[str, Any]:
     """Tiny sizes, to exercise all of the code within minutes."""
     return {
@@ -312,7 +333,7 @@ def debug() -> dict[str, Any]:
     }
 
 
-CONFIGS = {config.__name__: config for config in (default, newhp, icml, debug)}
+CONFIGS = {config.__name__: config for config in (default, newhp, icml, cpu, debug)}
 
 
 def load(
