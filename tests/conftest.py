@@ -1,6 +1,7 @@
 """Fixtures that several packages of tests share."""
 
 import contextlib
+import ctypes
 import fcntl
 import gc
 import os
@@ -37,6 +38,7 @@ def free_models():
     """Frees the models of a test, whose layers and graphs refer to one another."""
     yield
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # Back to the system, which C would not do.
 
 
 @pytest.fixture
