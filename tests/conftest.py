@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import ctypes
 import fcntl
 import gc
 import multiprocessing
@@ -44,6 +45,7 @@ def free_models():
     """Frees the models of a test, whose layers and graphs refer to one another."""
     yield
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # Back to the system, which C would not do.
 
 
 @pytest.fixture
