@@ -194,7 +194,9 @@ def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:
     """Refuses what is not a class of cells, or cannot be built from the settings."""
     names = [f"{x.__module__}.{x.__name__}" for x in getattr(cell, "__mro__", ())]
     if "planet.models.base.Base" not in names:
-        raise extensions.ExtensionError("it is no subclass of planet.models.base.Base")
+        raise extensions.ExtensionError(
+            "it is not a subclass of planet.models.base.Base"
+        )
     extensions.check_arguments(cell, values)
 
 
@@ -209,7 +211,7 @@ def _check_network(module: Any, values: Mapping[str, Any]) -> None:
 def _check_planner(planner: Any, values: Mapping[str, Any]) -> None:
     """Refuses what does not have the signature of a planner."""
     if not callable(planner):
-        raise extensions.ExtensionError("it is no function")
+        raise extensions.ExtensionError("it is not a function")
     known = (*planners.GIVEN, *planners.SETTINGS, *values)
     extensions.check_arguments(planner, known)
     missing = extensions.missing_arguments(planner, planners.GIVEN)

@@ -68,7 +68,7 @@ def check_arguments(function: Callable, known: Collection[str]) -> None:
         has_value = argument.default is not argument.empty or argument.kind in free
         if name not in known and not has_value:
             raise ExtensionError(
-                f"its argument {name!r} is no setting and has no default"
+                f"its argument {name!r} is not a setting and has no default"
             )
 
 

@@ -56,7 +56,7 @@ def test_settings_become_the_arguments_of_their_names():
     settings = {"size": 3, "colour": "red"}
     assert extensions.arguments(function, settings) == {"size": 3}
     extensions.check_arguments(function, settings)
-    with pytest.raises(extensions.ExtensionError, match="'size' is no setting and has"):
+    with pytest.raises(extensions.ExtensionError, match="'size' is not a setting and"):
         extensions.check_arguments(function, ("speed",))
 
 
