@@ -255,6 +255,47 @@ def test_messages(params, message):
 
 
 @pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"model": "no_ideas:Cell"}, "there is no module 'no_ideas'"),
+        (
+            {"model": "planet.models.rssm:RSM"},
+            "unknown attribute of planet.models.rssm 'RSM'; did you mean 'RSSM'?",
+        ),
+        (
+            {"model": "planet.models.paired:Paired"},
+            "it is not a subclass of planet.models.base.Base",
+        ),
+        (
+            {"model": "planet.models.clockwork:Clockwork"},
+            "its argument 'cells' is not a setting and has no default",
+        ),
+        (
+            {"network": "planet.networks.dense"},
+            "it has no class 'Decoder'",
+        ),
+        (
+            {"planner": "planet.control.planning:SMOOTHING"},
+            "it is not a function",
+        ),
+        (
+            {"planner": "planet.control.planning:shift"},
+            "its argument 'belief' is not a setting and has no default",
+        ),
+        (
+            {"planner": "planet.control.random_episodes:random_episodes"},
+            "its argument 'batch_env' is not a setting and has no default",
+        ),
+    ],
+)
+def test_what_is_the_users_own_is_checked(params, reason):
+    ((key, value),) = params.items()
+    with pytest.raises(parameters.ParameterError) as error:
+        configs.load("default", params)
+    assert str(error.value) == f"{key} {value!r} cannot be used: {reason}"
+
+
+@pytest.mark.parametrize(
     "params",
     [
         {"cem_amount": True},

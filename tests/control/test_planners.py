@@ -1,0 +1,35 @@
+import inspect
+
+import pytest
+
+from planet.control import planners
+from planet.scripts import configs
+from planet.tools import extensions
+
+
+@pytest.mark.parametrize("name", planners.PLANNERS)
+@pytest.mark.parametrize("discrete", [False, True])
+def test_planners_take_what_a_decision_gives_them(name, discrete):
+    function = extensions.load(planners.find(name, discrete))
+    assert extensions.missing_arguments(function, planners.GIVEN) == []
+    known = {*planners.GIVEN, *planners.SETTINGS, *configs.PARAMETERS}
+    extensions.check_arguments(function, known)
+
+
+def test_discrete_actions_have_a_planner_of_their_own():
+    continuous, discrete = planners.find("cem", False), planners.find("cem", True)
+    assert continuous.endswith(":cross_entropy_method")
+    assert discrete.endswith(":discrete_cross_entropy_method")
+    taken = inspect.signature(extensions.load(discrete)).parameters
+    assert planners.SETTINGS.keys() <= taken.keys()
+
+
+def test_a_planner_of_the_users_own_goes_by_its_own_name():
+    for discrete in (False, True):
+        assert planners.find("my_ideas.shooting:random", discrete) == (
+            "my_ideas.shooting:random"
+        )
+
+
+def test_settings_of_planners_are_settings():
+    assert set(planners.SETTINGS.values()) <= configs.PARAMETERS.keys()
