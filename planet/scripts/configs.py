@@ -176,6 +176,9 @@ PARAMETERS = {
     # Schedule, in sequences.
     "train_steps": _P(50_000, kinds.integer(1), "sequences of a train phase"),
     "test_steps": _P(100, kinds.integer(1), "sequences of a test phase"),
+    "test_episodes": _P(
+        1, kinds.integer(1), "episodes of a test phase, for each task and horizon"
+    ),
     "max_steps": _P(
         20_000_000, kinds.integer(1), "sequences after which a run is done"
     ),

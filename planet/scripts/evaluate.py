@@ -135,16 +135,22 @@ def _choose_tasks(config, names):
     return [task for name, task in known.items() if not names or name in names]
 
 
-def _choose_checkpoint(run, step):
+def _choose_checkpoint(run, chosen):
     """Step and prefix of the newest checkpoint of a run, or of the requested one."""
-    found = runs.checkpoints(run)
+    folder = runs.BEST if chosen == "best" else "checkpoints"
+    found = runs.checkpoints(run, folder)
     if not found:
-        raise EvaluationError(f"there is no checkpoint in {run / 'checkpoints'}")
-    step = max(found) if step is None else step
+        raise EvaluationError(f"there is no checkpoint in {run / folder}")
+    step = chosen if isinstance(chosen, int) else max(found)
     if step not in found:
         steps = ", ".join(map(str, found))
         raise EvaluationError(f"no checkpoint of step {step}; there are {steps}")
     return step, found[step]
+
+
+def _step_or_best(text: str) -> int | str:
+    """Kind of an argument: the step of a checkpoint, or the word best."""
+    return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
 def _name_films(args, config, chosen):
@@ -181,9 +187,10 @@ def _make_parser() -> cli.Parser:
     )
     parser.add_argument(
         "--checkpoint",
-        type=cli.number(int, 0, 2**63),
+        type=_step_or_best,
         metavar="STEP",
-        help="step of the checkpoint (default: the newest)",
+        help="step of the checkpoint, or best, that with the best test score "
+        "(default: the newest)",
     )
     parser.add_argument(
         "--tasks", nargs="+", metavar="NAME", help="tasks of the run (default: all)"

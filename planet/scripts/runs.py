@@ -12,6 +12,8 @@ from ruamel import yaml
 from planet.scripts import configs
 from planet.tools import atomic_files, parameters
 
+BEST = "checkpoints/best"
+
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folder itself if it is a run, or else the runs in it, in order."""
@@ -27,10 +29,15 @@ def name(runs: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
     return {os.path.relpath(path, root): path for path in paths}
 
 
-def checkpoints(run: pathlib.Path) -> dict[int, str]:
-    """Prefixes of a run's checkpoints by step, oldest first."""
+def checkpoints(run: pathlib.Path, folder: str = "checkpoints") -> dict[int, str]:
+    """Prefixes of a run's checkpoints by step, oldest first.
+
+    Args:
+      run: folder of the run.
+      folder: where in it; `BEST` holds the one with the best test score.
+    """
     found = {}
-    for path in (run / "checkpoints").glob("ckpt-*.index"):
+    for path in (run / folder).glob("ckpt-*.index"):
         step = path.stem.removeprefix("ckpt-")
         if step.isdecimal():
             found[int(step)] = str(path.with_suffix(""))

@@ -178,11 +178,12 @@ class Simulations:
         return simulations
 
     def test(self) -> list[Simulation]:
-        """Runs an episode per task and horizon, without exploration."""
+        """Runs the test episodes of each task and horizon, without exploration."""
         return [
             simulation
             for horizon in self._config.summary_horizons
             for task, envs in self._envs.items()
+            for _ in range(self._config.test_episodes)
             for simulation in self._run(task, BatchEnv(envs.envs[:1]), horizon)
         ]
 

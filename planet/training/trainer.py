@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import pathlib
@@ -15,7 +16,13 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from planet.tools import episode_files, noise, schedule, tf1_checkpoint
+from planet.tools import (
+    atomic_files,
+    episode_files,
+    noise,
+    schedule,
+    tf1_checkpoint,
+)
 from planet.training import data as data_lib
 from planet.training import define_model, define_summaries, latents, simulations
 from planet.training.simulations import Simulation
@@ -125,6 +132,9 @@ class Trainer:
             str(logdir / "checkpoints"),
             max_to_keep=CHECKPOINTS_TO_KEEP,
         )
+        self._best = tf.train.CheckpointManager(
+            self._checkpoint, str(logdir / "checkpoints" / "best"), max_to_keep=1
+        )
 
     @property
     def step(self) -> int:
@@ -205,6 +215,7 @@ class Trainer:
             if phase == "test" or self.step >= config.max_steps:
                 self._save()
             if phase == "test":
+                self._save_if_best(report.score)
                 yield report.score
 
     def _train(self, batches, epoch, done, collect, report) -> dict[str, tf.Tensor]:
@@ -274,6 +285,17 @@ class Trainer:
     def _save(self) -> None:
         """Writes a checkpoint named by the step."""
         self._manager.save(checkpoint_number=self.step)
+
+    def _save_if_best(self, score: float) -> None:
+        """Keeps a checkpoint whose score no earlier test phase has reached."""
+        path = pathlib.Path(self._best.directory) / "score.json"
+        try:
+            best = float(json.loads(path.read_text(encoding="utf-8"))["score"])
+        except (OSError, ValueError, KeyError, TypeError):  # None, or a damaged file.
+            best = -math.inf
+        if score > best:
+            self._best.save(checkpoint_number=self.step)
+            atomic_files.write_json(path, {"step": self.step, "score": score})
 
     def _progress(self, phase: str, epoch: int, done: int) -> tqdm.tqdm:
         """A progress bar for the sequences of a phase, on terminals only."""

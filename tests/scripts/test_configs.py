@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from ruamel import yaml
 
 from planet.scripts import configs, runs, tasks
@@ -351,41 +349,6 @@ def test_diagnostics_of_the_tasks_are_heads():
         "default", {"tasks": ["finger_spin"], "gradient_heads": ["image", "touch"]}
     )
     assert config.gradient_heads == ["image", "touch"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[1]",
-        "3",
-        "{a: ]",
-        "{a: 1, a: 2}",
-        "{a: !!int x}",
-        "a: 2001-99-99",
-        "!!python/object/apply:os.system [false]",
-        "[" * 10_000,
-        "--- a\n--- b",
-    ],
-)
-def test_refused_texts(text):
-    with pytest.raises(parameters.ParameterError, match=r"^--params ") as error:
-        parameters.parse(text, "--params")
-    assert len(str(error.value).splitlines()) == 1
-
-
-@given(st.text() | st.text(alphabet="{}[]:,-?!&*|>'\"%@#\n ab1", max_size=30))
-def test_any_text_gives_a_mapping_or_a_line(text):
-    try:
-        result = parameters.parse(text, "--params")
-    except parameters.ParameterError as error:
-        result = error
-    assert isinstance(result, dict) or len(str(result).splitlines()) == 1
-
-
-def test_texts_are_yaml_1_2():
-    values = parameters.parse("{a: 1e-3, b: no, c: 0o10, d: True, e: null}", "--params")
-    assert values == {"a": 1e-3, "b": "no", "c": 8, "d": True, "e": None}
-    assert parameters.parse("", "--params") == {}
 
 
 @pytest.mark.parametrize("name", configs.CONFIGS)

@@ -99,6 +99,8 @@ def logdir(tmp_path):
         (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
         (("--logdir", "planet"), "there is no run in planet: it has no config.yaml"),
         (("--checkpoint", "40"), "no checkpoint of step 40; there are 20, 100"),
+        (("--checkpoint", "best"), "there is no checkpoint in "),
+        (("--checkpoint", "worst"), "argument --checkpoint: must be a whole number "),
         (("--tasks", "dumy"), "unknown task of the run 'dumy'; did you mean 'dummy'?"),
         (
             ("--episodes", "0"),

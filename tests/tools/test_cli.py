@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from planet.tools import cli, parameters
+from planet.tools import cli
 
 
 @pytest.fixture
@@ -86,10 +86,3 @@ def test_existing_output_is_refused(parser, tmp_path, capsys):
 def test_flags_are_not_guessed(parser):
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--over"])
-
-
-def test_unknown_words_are_told_the_nearest():
-    known = ["test_score", "image_loss"]
-    message = "unknown metric 'score'; did you mean 'test_score'?"
-    assert parameters.unknown("metric", "score", known) == message
-    assert parameters.unknown("run", "a", []) == "unknown run 'a'; there is none"

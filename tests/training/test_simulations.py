@@ -3,8 +3,8 @@ import pytest
 
 from planet.control import batch_env
 from planet.scripts import configs, tasks
-from planet.tools import episode_files
-from planet.training import data, simulations
+from planet.tools import episode_files, noise
+from planet.training import data, define_model, simulations
 
 
 @pytest.mark.parametrize("found", [0, 1])
@@ -27,3 +27,16 @@ def test_missing_seed_episodes_are_recorded(tmp_path, capsys, found):
     assert [len(episode_files.scan(folder)) for folder in folders.values()] == [3, 3]
     assert f"Recorded {3 - found} random episodes" in capsys.readouterr().out
     assert spec == {"image": (64, 64, 3), "action": (2,), "reward": ()}
+
+
+def test_a_test_phase_has_as_many_episodes_as_wanted(tmp_path):
+    settings = {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread"}
+    config = configs.load("debug", {**settings, "test_episodes": 3})
+    (task,) = tasks.load(config)
+    with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
+        spec = data.make_data_spec(envs)
+        model = define_model.define_model(config, spec)
+        seeds = noise.Seeds(0)
+        episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
+        returns = [simulation.score for simulation in episodes.test()]
+    assert len(set(returns)) == 3

@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet.scripts import configs
+from planet.scripts import configs, runs
 from planet.tools import events, latent_files, noise
 from planet.training import data as data_lib
 from planet.training import define_model, simulations, trainer
@@ -213,6 +215,28 @@ def test_checkpoints_hold_all_that_a_run_needs(tmp_path, every):
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-7)
     assert list(again.scores()) == []
+
+
+class Varying(Run):
+    """A run whose agent is best in its second test phase."""
+
+    def _test(self):
+        self.tests += 1
+        return [simulation("a", [2.0, 6.0, 4.0][self.tests - 1])]
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
+    sizes = {"train_steps": 5, "test_steps": 5}
+    list(Varying(tmp_path, max_steps=30, **sizes).scores())
+    assert list(runs.checkpoints(tmp_path)) == [10, 20, 30]
+    assert list(runs.checkpoints(tmp_path, runs.BEST)) == [20]
+    score = tmp_path / runs.BEST / "score.json"
+    assert json.loads(score.read_text()) == {"step": 20, "score": 6.0}
+    list(Varying(tmp_path, max_steps=40, **sizes).scores())  # Its next score is 2.
+    assert list(runs.checkpoints(tmp_path, runs.BEST)) == [20]
+    score.write_text("damaged")
+    list(Varying(tmp_path, max_steps=50, **sizes).scores())
+    assert list(runs.checkpoints(tmp_path, runs.BEST)) == [50]
 
 
 def test_interrupted_run_goes_on_and_voids_what_came_after_its_checkpoint(tmp_path):

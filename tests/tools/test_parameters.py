@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planet.tools import parameters
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "3",
+        "{a: ]",
+        "{a: 1, a: 2}",
+        "{a: !!int x}",
+        "a: 2001-99-99",
+        "!!python/object/apply:os.system [false]",
+        "[" * 10_000,
+        "--- a\n--- b",
+    ],
+)
+def test_refused_texts(text):
+    with pytest.raises(parameters.ParameterError, match=r"^--params ") as error:
+        parameters.parse(text, "--params")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@given(st.text() | st.text(alphabet="{}[]:,-?!&*|>'\"%@#\n ab1", max_size=30))
+def test_any_text_gives_a_mapping_or_a_line(text):
+    try:
+        result = parameters.parse(text, "--params")
+    except parameters.ParameterError as error:
+        result = error
+    assert isinstance(result, dict) or len(str(result).splitlines()) == 1
+
+
+def test_texts_are_yaml_1_2():
+    values = parameters.parse("{a: 1e-3, b: no, c: 0o10, d: True, e: null}", "--params")
+    assert values == {"a": 1e-3, "b": "no", "c": 8, "d": True, "e": None}
+    assert parameters.parse("", "--params") == {}
+
+
+def test_unknown_words_are_told_the_nearest():
+    known = ["test_score", "image_loss"]
+    message = "unknown metric 'score'; did you mean 'test_score'?"
+    assert parameters.unknown("metric", "score", known) == message
+    assert parameters.unknown("run", "a", []) == "unknown run 'a'; there is none"
+    message = "unknown word 'TEST_SCORE' in a file; did you mean 'test_score'?"
+    assert parameters.unknown("word", "TEST_SCORE", known, " in a file") == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "text"),
+    [
+        (parameters.boolean, [True], [1, "yes"], "true or false"),
+        (
+            parameters.integer(2),
+            [2, 3.0],
+            [1, 2.5, True],
+            "a whole number of at least 2",
+        ),
+        (parameters.number(0, 1), [0, 0.5], [-1, 2, "1"], "a number from 0 to 1"),
+        (parameters.positive, [1e-9], [0, -1, None], "a number above 0"),
+        (parameters.between(0, 1, True), [0.1, 1], [0, 1.1], "a number in (0, 1]"),
+        (
+            parameters.optional(parameters.word),
+            [None, "a"],
+            [3],
+            "a word, or null",
+        ),
+        (
+            parameters.items(parameters.integer(1), 2),
+            [[1, 2], (3, 4)],
+            [[1], 5],
+            "a list of 2 values",
+        ),
+        (
+            parameters.one_or_more(parameters.integer(1)),
+            [1, [1, 2]],
+            [[], [0], "a"],
+            "a whole number of at least 1, or a list of such",
+        ),
+    ],
+)
+def test_kinds_take_values_or_say_what_they_want(kind, good, bad, text):
+    for value in good:
+        plain = kind(value)
+        assert plain == (list(value) if isinstance(value, tuple) else value)
+        assert kind(plain) == plain
+    for value in bad:
+        with pytest.raises(ValueError, match=r"^") as error:
+            kind(value)
+        assert str(error.value) == text
