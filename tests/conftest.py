@@ -44,8 +44,9 @@ def pytest_collection_finish():
 def free_models():
     """Frees the models of a test, whose layers and graphs refer to one another."""
     yield
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # Back to the system, which C would not do.
+    if "tensorflow" in sys.modules:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # Back to the system, which C would not do.
 
 
 @pytest.fixture

@@ -187,7 +187,9 @@ class ProcessEnv(EnvProxy):
             self._process.join(timeout=5)
             code = self._process.exitcode
             message = f"the process of an environment ended by itself with code {code}"
-            raise EnvError(message) from error
+            # Frames that failed to send hold a buffer that crashes the garbage
+            # collector of Python 3.12.1 and before.
+            raise EnvError(message) from error.with_traceback(None)
 
     def close(self) -> None:
         """Ends the process, which closes the environment."""
