@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from planet.scripts import configs, runs
-from planet.tools import events, latent_files, noise
+from planet.tools import events, latent_files, noise, tf1_checkpoint
 from planet.training import data as data_lib
 from planet.training import define_model, simulations, trainer
 
@@ -215,6 +215,13 @@ def test_checkpoints_hold_all_that_a_run_needs(tmp_path, every):
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-7)
     assert list(again.scores()) == []
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused_by_name(tmp_path):
+    list(Run(tmp_path, train_steps=5, test_steps=5, max_steps=10).scores())
+    message = "missing graph/head_reward/dense_2/kernel"
+    with pytest.raises(tf1_checkpoint.CheckpointError, match=message):
+        Run(tmp_path, max_steps=20, num_layers=2)
 
 
 class Varying(Run):
