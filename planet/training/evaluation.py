@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 
 from planet.control import simulate
-from planet.control.batch_env import BatchEnv, make
+from planet.control.batch_env import BatchEnv
 from planet.tools import noise, tf1_checkpoint
 from planet.training import data, define_model, films, simulations
 
@@ -58,11 +58,8 @@ def evaluate(
     with bar(total=len(tasks) * num_episodes) as progress:
         for task in tasks:
             progress.set_description(task.name)
-            envs = [
-                make(task.env_ctor, config.isolate_envs)
-                for _ in range(min(num_agents, num_episodes))
-            ]
-            with BatchEnv(envs) as envs:
+            amount = min(num_agents, num_episodes)
+            with simulations.make_batch(task, config, amount) as envs:
                 if model is None:
                     model = _load(config, envs, checkpoint)
                     # Making an agent compiles a graph, so each kind is made only once.
