@@ -119,6 +119,7 @@ class Base(keras.layers.Layer):
 
     def _gaussian(self, mean: tf.Tensor, stddev: tf.Tensor) -> State:
         """Entries of a diagonal Gaussian from the outputs of two linear layers."""
+        mean, stddev = (tf.cast(x, tf.float32) for x in (mean, stddev))
         stddev = tf.nn.softplus(stddev) + self._min_stddev
         sample = mean
         if not self._mean_only:

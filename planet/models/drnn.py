@@ -104,10 +104,9 @@ class DRNN(base.Base):
         inputs = [prev_action]
         inputs += [prev_sample] if self._sample_to_encoder else []
         inputs += [prev_decoder] if self._decoder_to_encoder else []
-        if embedded is None:
-            encoded = self._encode_nothing(tf.concat(inputs, -1), prev_encoder)
-        else:
-            encoded = self._encoder(tf.concat([embedded, *inputs], -1), prev_encoder)
+        if embedded is not None:  # Without it, the encoder takes it for zeros.
+            inputs.insert(0, embedded)
+        encoded = self._encoder(tf.concat(inputs, -1), prev_encoder)
         inputs = [encoded]
         inputs += [prev_sample] if self._sample_to_sample else []
         inputs += [prev_decoder] if self._decoder_to_sample else []
@@ -118,12 +117,3 @@ class DRNN(base.Base):
         inputs += [prev_action] if self._action_to_decoder else []
         decoded = self._decoder(tf.concat(inputs, -1), prev_decoder)
         return {"encoder_state": encoded, "decoder_state": decoded, **stats}
-
-    def _encode_nothing(self, inputs, prev_encoder) -> tf.Tensor:
-        """The encoder's next state, [N, D], where the observation is all zeros.
-
-        That leaves out the rows of its weights that zeros would be multiplied by.
-        """
-        gru, rows = self._encoder, inputs.shape[-1] + prev_encoder.shape[-1]
-        w_ru, w_c = gru.w_ru[-rows:], gru.w_c[-rows:]
-        return basic.gru_step(inputs, prev_encoder, w_ru, gru.b_ru, w_c, gru.b_c)

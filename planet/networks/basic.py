@@ -22,7 +22,7 @@ class GRU(keras.layers.Layer):
     """
 
     def __init__(self, size: int):
-        super().__init__()
+        super().__init__(autocast=False)
         self._size = size
 
     def build(self, inputs_shape, state_shape) -> None:
@@ -35,37 +35,25 @@ class GRU(keras.layers.Layer):
         self.b_c = add((self._size,), "zeros", name="b_c")
 
     def call(self, inputs: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-        """Next state [N, D] from inputs [N, I] and the state [N, D]."""
-        return gru_step(inputs, state, self.w_ru, self.b_ru, self.w_c, self.b_c)
+        """Next state [N, D] from inputs [N, I] and the state [N, D].
 
+        Inputs that are narrower than I stand for ones that begin with zeros.
+        """
+        gates = tf.sigmoid(self._linear(inputs, state, self.w_ru, self.b_ru))
+        reset, update = tf.split(tf.cast(gates, state.dtype), 2, -1)
+        linear = self._linear(inputs, reset * state, self.w_c, self.b_c)
+        candidate = tf.cast(tf.tanh(linear), state.dtype)
+        return candidate + update * (state - candidate)
 
-def gru_step(
-    inputs: tf.Tensor,
-    state: tf.Tensor,
-    w_ru: tf.Tensor,
-    b_ru: tf.Tensor,
-    w_c: tf.Tensor,
-    b_c: tf.Tensor,
-) -> tf.Tensor:
-    """The equations of `GRU`.
-
-    Args:
-      inputs: x, [N, I].
-      state: h, [N, D].
-      w_ru: weights of reset and update gate, [I + D, 2 D].
-      b_ru: biases of both, [2 D].
-      w_c: weights of the candidate, [I + D, D].
-      b_c: its biases, [D].
-
-    Returns:
-      The next state, h', [N, D].
-    """
-    joined = tf.concat([inputs, state], -1)
-    gates = tf.sigmoid(tf.nn.bias_add(joined @ w_ru, b_ru))
-    reset, update = tf.split(gates, 2, -1)
-    joined = tf.concat([inputs, reset * state], -1)
-    candidate = tf.tanh(tf.nn.bias_add(joined @ w_c, b_c))
-    return candidate + update * (state - candidate)
+    def _linear(self, inputs, state, weights, biases) -> tf.Tensor:
+        """[inputs, state] times the last rows of the weights, plus biases."""
+        inputs, state, weights, biases = (
+            tf.cast(x, self.compute_dtype) for x in (inputs, state, weights, biases)
+        )
+        joined = tf.concat([inputs, state], -1)
+        if joined.shape[-1] < weights.shape[0]:
+            weights = weights[-joined.shape[-1] :]
+        return tf.nn.bias_add(joined @ weights, biases)
 
 
 class FeedForward(keras.layers.Layer):
@@ -104,8 +92,8 @@ class FeedForward(keras.layers.Layer):
 
 
 def unit_gaussian(mean: tf.Tensor, event_rank: int) -> tfd.Distribution:
-    """Gaussian with variance 1 whose last `event_rank` axes are one event."""
-    return UnitGaussian(mean, event_rank)
+    """Gaussian with variance 1, float32, whose last `event_rank` axes are one event."""
+    return UnitGaussian(tf.cast(mean, tf.float32), event_rank)
 
 
 class UnitGaussian(tfd.Independent):

@@ -141,6 +141,11 @@ PARAMETERS = {
         kinds.items(kinds.word),
         "heads that train the model; image stands for whatever is observed",
     ),
+    "precision": _P(
+        "float32",
+        kinds.choice(("float32", "bfloat16", "auto"), "precision"),
+        "numbers that products and convolutions multiply; auto: whatever is faster here",
+    ),
     # Losses.
     "image_loss_scale": _P(
         1.0, kinds.number(0), "scale of the loss of images, or of other observations"

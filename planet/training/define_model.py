@@ -11,7 +11,7 @@ import ml_collections
 import tensorflow as tf
 
 from planet.models import base, clockwork, paired
-from planet.networks import basic, dense
+from planet.networks import basic, dense, precision
 from planet.tools import (
     extensions,
     noise,
@@ -38,6 +38,20 @@ def define_model(
     Returns:
       The model, ready to be trained, restored or used.
     """
+    products = config.precision
+    if products == "auto":
+        products = precision.fastest()
+    with precision.scope(products):
+        cell, encoder, heads, tap_cell = _define_parts(config, data_spec)
+    model = Model(cell, encoder, heads, config, tap_cell, products)
+    model.build(data_spec)
+    return model
+
+
+def _define_parts(
+    config: ml_collections.ConfigDict, data_spec: Mapping[str, tuple[int, ...]]
+) -> tuple:
+    """Cell, encoder, heads by name, and time-agnostic cell or None."""
     cell = _define_cell(config.cell_class, config)
     tap_cell = _define_cell(config.tap_class, config) if config.tap_class else None
     units = 10 if config.dumbnet else config.num_units
@@ -54,9 +68,7 @@ def define_model(
         encoder = _from_settings(network.Encoder, config)
     else:
         encoder = dense.Encoder(*layers)
-    model = Model(cell, encoder, heads, config, tap_cell)
-    model.build(data_spec)
-    return model
+    return cell, encoder, heads, tap_cell
 
 
 def _define_cell(class_name: str, config: ml_collections.ConfigDict) -> base.Base:
@@ -125,6 +137,7 @@ class Model(tf.Module):
       heads: distribution over the target of that name, from features [..., F].
       config: scales, overshooting distance, optimizer settings.
       tap_cell: cell of the time-agnostic predictor, if there is to be one.
+      products: precision in which the layers multiply, for the table.
     """
 
     def __init__(
@@ -134,8 +147,10 @@ class Model(tf.Module):
         heads: dict[str, keras.layers.Layer],
         config: ml_collections.ConfigDict,
         tap_cell: base.Base | None = None,
+        products: str = "float32",
     ):
         super().__init__(name="model")
+        self._products = products
         self.cell = cell
         self.tap_cell = tap_cell
         self.encoder = encoder
@@ -190,13 +205,16 @@ class Model(tf.Module):
                 sizes = (f"{key} {size}" for key, size in part.state_sizes.items())
                 kind = f"{kind} of {', '.join(sizes)}"
             rows.append((name, f"{_count(part.trainable_variables):,}", kind))
-        rows.append(("all", f"{_count(self.trainable_variables):,}", ""))
+        total = f"{_count(self.trainable_variables):,}"
+        rows.append(("all", total, f"products in {self._products}"))
         return "\n".join(f"{a:<20} {b:>12}  {c}".rstrip() for a, b, c in rows)
 
     def build(self, data_spec: Mapping[str, tuple[int, ...]]) -> None:
         """Creates the variables of all layers and optimizers."""
         action = tf.zeros([1, *data_spec["action"]])
-        embedded = self.encoder(tf.zeros([1, *data_spec[self.observation]]))
+        embedded = self._encode(
+            {self.observation: tf.zeros([1, *data_spec[self.observation]])}
+        )
         for cell in filter(None, (self.cell, self.tap_cell)):
             _, posterior = cell.observe(cell.zero_state(1), action, embedded)
             features = cell.features_from_state(posterior)
@@ -217,14 +235,18 @@ class Model(tf.Module):
 
     def embed(self, observation: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embedded observations [..., E] from what environments show, entries [...]."""
-        return self.encoder(self.prepare(observation)[self.observation])
+        return self._encode(self.prepare(observation))
 
     def filter(self, data: Mapping[str, tf.Tensor]) -> Filtered:
         """Encodes a batch of prepared data and infers the states behind it."""
-        embedded = self.encoder(data[self.observation])
+        embedded = self._encode(data)
         prior, posterior = unroll.closed_loop(self.cell, embedded, data["action"])
         mask = mask_lib.from_length(data["length"], data["action"].shape[1])
         return Filtered(embedded, prior, posterior, mask)
+
+    def _encode(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Embedded observations, float32 [..., E], of prepared data."""
+        return tf.cast(self.encoder(data[self.observation]), tf.float32)
 
     def losses(
         self, data: Mapping[str, tf.Tensor], seed: tf.Tensor | None = None

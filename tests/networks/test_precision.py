@@ -1,0 +1,93 @@
+"""Tests of precisions: what they may change, and what they may not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from planet.networks import conv_ha, precision
+from planet.scripts import configs
+from planet.training import define_model
+from tests.training.test_define_model import SPEC, make_batch
+
+MODELS = [
+    {"model": "rssm"},
+    {"model": "rssm_ma"},
+    {"model": "drnn"},
+    {"model": "rssm", "tap_cell": "rssm"},
+]
+
+
+def make_model(products, weights=None, **settings):
+    params = {"cnn_depth": 8, "model_size": 32, "precision": products, **settings}
+    model = define_model.define_model(configs.load("newhp", params), SPEC)
+    for variable, value in zip(model.trainable_variables, weights or (), strict=False):
+        variable.assign(value)
+    return model
+
+
+def losses_and_gradient(model, data):
+    """Losses, and the gradient of their total as one vector."""
+    with tf.GradientTape() as tape:
+        losses = model.losses(data, tf.constant([0, 0]))
+    gradients = tape.gradient(losses["total"], model.trainable_variables)
+    return losses, np.concatenate(
+        [gradient.numpy().ravel() for gradient in gradients if gradient is not None]
+    )
+
+
+@pytest.mark.parametrize("settings", MODELS, ids=str)
+def test_bfloat16_hardly_changes_losses_and_direction_of_the_gradient(settings):
+    data = make_batch()
+    exact = make_model("float32", **settings)
+    weights = [variable.numpy() for variable in exact.trainable_variables]
+    rounded = make_model("bfloat16", weights, **settings)
+    losses, gradient = losses_and_gradient(exact, data)
+    others, other = losses_and_gradient(rounded, data)
+    for key, value in losses.items():
+        np.testing.assert_allclose(others[key], value, rtol=5e-3, err_msg=key)
+    norms = np.linalg.norm(gradient) * np.linalg.norm(other)
+    assert gradient @ other / norms > 0.98
+
+
+def test_only_products_are_rounded():
+    model = make_model("bfloat16")
+    data = make_batch()
+    filtered = model.filter(model.prepare(data))
+    for values in (
+        model.trainable_variables,
+        tf.nest.flatten((filtered.embedded, filtered.prior, filtered.posterior)),
+        model.losses(data).values(),
+    ):
+        assert {tf.as_dtype(value.dtype) for value in values} == {tf.float32}
+    assert "products in bfloat16" in model.table()
+
+
+def test_scope_ends_with_its_block():
+    with precision.scope("bfloat16"):
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+    assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+def test_fastest_is_one_of_the_precisions():
+    assert precision.fastest() in precision.POLICIES
+    assert "products in" in make_model("auto").table()
+
+
+def test_to_pixels_is_a_transposed_convolution():
+    ours, theirs = conv_ha.ToPixels(3, 6, 2), keras.layers.Conv2DTranspose(3, 6, 2)
+    images = tf.random.stateless_normal([2, 30, 30, 5], [0, 0])
+    upstream = tf.random.stateless_normal([2, 64, 64, 3], [0, 1])
+    results = []
+    for layer in (theirs, ours):
+        layer.build(images.shape)
+        layer.set_weights(
+            [tf.random.stateless_normal(w.shape, [0, 2]) for w in theirs.weights]
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = layer(images)
+        variables = layer.trainable_variables
+        results.append([output, *tape.gradient(output, [images, *variables], upstream)])
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
