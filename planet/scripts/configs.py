@@ -144,7 +144,7 @@ PARAMETERS = {
     "precision": _P(
         "float32",
         kinds.choice(("float32", "bfloat16", "auto"), "precision"),
-        "numbers that products and convolutions multiply; auto: whatever is faster here",
+        "what products and convolutions multiply; auto: whatever is faster here",
     ),
     # Losses.
     "image_loss_scale": _P(
