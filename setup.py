@@ -47,6 +47,7 @@ COMMANDS = {
     "analyse-latents": "analyse_latents",
     "create-video": "create_video",
     "evaluate": "evaluate",
+    "export": "export",
     "fetch-events": "fetch_events",
     "histograms": "compile_histograms",
     "plot": "plot_scores",

@@ -18,7 +18,7 @@ import ml_collections
 
 from planet.control.envs import opengl
 from planet.scripts import configs, runs, tasks
-from planet.tools import cli, parameters
+from planet.tools import cli, parameters, weight_files
 from planet.training import running
 
 PROG = "planet.scripts.train"
@@ -89,10 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_checkpoint(path: str | None) -> None:
     """Refuses to load a checkpoint that does not exist."""
-    if path and not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
+    if not path or weight_files.is_folder(path):
+        return
+    if not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
         raise parameters.ParameterError(
             f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            f"folder of checkpoints, not {path!r}"
+            f"folder of checkpoints or weights, not {path!r}"
         )
 
 

@@ -72,7 +72,7 @@ def run_train(run_python, tmp_path):
         (
             ("--params", "{checkpoint_to_load: missing/ckpt}"),
             "checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            "folder of checkpoints, not 'missing/ckpt'",
+            "folder of checkpoints or weights, not 'missing/ckpt'",
         ),
         (
             ("--params", "[tasks]"),
