@@ -55,6 +55,8 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         state_size=sum(sizes.values()),
         uses_dm_control=spec.uses_dm_control,
         extra=spec.extra,
+        seconds=spec.timestep and spec.timestep * repeat,
+        ceilings=spec.ceilings,
     )
 
 
