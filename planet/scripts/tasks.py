@@ -128,8 +128,9 @@ def finger_spin() -> TaskSpec:
 @task
 def cheetah_run() -> TaskSpec:
     """Runs forward on two legs."""
-    sizes = {"position": 8, "velocity": 9}
-    return _suite("cheetah_run", action_repeat=4, action_size=6, state_sizes=sizes)
+    spec = {"action_repeat": 4, "action_size": 6, "timestep": 0.01}
+    sizes, ceilings = {"position": 8, "velocity": 9}, {0.24: 489, 0.48: 566}
+    return _suite("cheetah_run", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -149,8 +150,10 @@ def walker_walk() -> TaskSpec:
 @task
 def reacher_easy() -> TaskSpec:
     """Reaches a large target with an arm of two links."""
+    spec = {"action_repeat": 4, "action_size": 2, "timestep": 0.02}
     sizes = {"position": 2, "velocity": 2, "to_target": 2}
-    return _suite("reacher_easy", action_repeat=4, action_size=2, state_sizes=sizes)
+    ceilings = {0.48: 494, 0.96: 918}
+    return _suite("reacher_easy", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
