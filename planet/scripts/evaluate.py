@@ -35,12 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = _find_run(args.logdir)
         config = runs.read_config(run / "config.yaml")
         chosen = _choose_tasks(config, args.tasks)
-        step, checkpoint = _choose_checkpoint(run, args.checkpoint)
+        step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         films = _name_films(args, config, chosen)
         if any(task.renders for task in chosen):
             opengl.require_isolation(config.isolate_envs)
     except (
         EvaluationError,
+        runs.MissingCheckpointError,
         parameters.ParameterError,
         video.VideoError,
         opengl.OpenGLError,
@@ -135,24 +136,6 @@ def _choose_tasks(config, names):
     return [task for name, task in known.items() if not names or name in names]
 
 
-def _choose_checkpoint(run, chosen):
-    """Step and prefix of the newest checkpoint of a run, or of the requested one."""
-    folder = runs.BEST if chosen == "best" else "checkpoints"
-    found = runs.checkpoints(run, folder)
-    if not found:
-        raise EvaluationError(f"there is no checkpoint in {run / folder}")
-    step = chosen if isinstance(chosen, int) else max(found)
-    if step not in found:
-        steps = ", ".join(map(str, found))
-        raise EvaluationError(f"no checkpoint of step {step}; there are {steps}")
-    return step, found[step]
-
-
-def _step_or_best(text: str) -> int | str:
-    """Kind of an argument: the step of a checkpoint, or the word best."""
-    return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
-
-
 def _name_films(args, config, chosen):
     """Files of the films, by task and index of the episode."""
     if args.video is None:
@@ -185,13 +168,7 @@ def _make_parser() -> cli.Parser:
         metavar="RUN",
         help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=_step_or_best,
-        metavar="STEP",
-        help="step of the checkpoint, or best, that with the best test score "
-        "(default: the newest)",
-    )
+    runs.add_checkpoint(parser)
     parser.add_argument(
         "--tasks", nargs="+", metavar="NAME", help="tasks of the run (default: all)"
     )

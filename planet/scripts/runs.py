@@ -10,9 +10,13 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import configs
-from planet.tools import atomic_files, parameters
+from planet.tools import atomic_files, cli, parameters
 
 BEST = "checkpoints/best"
+
+
+class MissingCheckpointError(ValueError):
+    """A run lacks the checkpoint that is asked for; the message is one line."""
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -42,6 +46,45 @@ def checkpoints(run: pathlib.Path, folder: str = "checkpoints") -> dict[int, str
         if step.isdecimal():
             found[int(step)] = str(path.with_suffix(""))
     return dict(sorted(found.items()))
+
+
+def choose_checkpoint(
+    run: pathlib.Path, chosen: int | str | None = None
+) -> tuple[int, str]:
+    """Step and prefix of one of a run's checkpoints.
+
+    Args:
+      run: folder of the run.
+      chosen: its step; `best`, the one with the best test score; None, the newest.
+
+    Raises:
+      MissingCheckpointError: There is no such checkpoint.
+    """
+    folder = BEST if chosen == "best" else "checkpoints"
+    found = checkpoints(run, folder)
+    if not found:
+        raise MissingCheckpointError(f"there is no checkpoint in {run / folder}")
+    step = chosen if isinstance(chosen, int) else max(found)
+    if step not in found:
+        steps = ", ".join(map(str, found))
+        raise MissingCheckpointError(f"no checkpoint of step {step}; there are {steps}")
+    return step, found[step]
+
+
+def add_checkpoint(parser: cli.Parser) -> None:
+    """Adds the flag for what `choose_checkpoint` is to choose."""
+    parser.add_argument(
+        "--checkpoint",
+        type=_step_or_best,
+        metavar="STEP",
+        help="step of the checkpoint, or best, that with the best test score "
+        "(default: the newest)",
+    )
+
+
+def _step_or_best(text: str) -> int | str:
+    """Kind of an argument: the step of a checkpoint, or the word best."""
+    return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
 def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
