@@ -118,15 +118,11 @@ def test_numbers_are_those_of_plain_open_loop_predictions():
 
 
 def test_imagined_returns_are_compared_with_true_ones():
-    predictions = [{"reward": np.full((3, 1), 9.0)}]  # Of the steps seen.
-    predictions += [{"reward": np.array([[1.0], [2.0], [4.0]])}] * 2
+    seen, imagined = np.full((5, 1), 9.0), np.array([[1.0], [2.0], [4.0], [9.0], [9.0]])
+    predictions = [{"reward": seen}, {"reward": imagined}, {"reward": imagined}]
     reward = np.array([[9, 1, 2, 3, 0]], np.float32)
     data = {"reward": reward, "action": reward[..., None], "length": np.array([5])}
     truth = instruments._Truth(data, 0)
-    predictions = [
-        {key: np.concatenate([values, values[:2]]) for key, values in step.items()}
-        for step in predictions
-    ]
     found = instruments._returns(predictions, truth, 2)  # 2, 4, 8; truly 3, 5, 3.
     assert found["bias"] == pytest.approx(1)
     assert found["imagined_spread"] == pytest.approx(np.std([2, 4, 8]))
