@@ -101,13 +101,7 @@ def _make_parser() -> cli.Parser:
         metavar="RUN",
         help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=runs.step_or_best,
-        metavar="STEP",
-        help="step of the checkpoint, or best, that with the best test score "
-        "(default: the newest)",
-    )
+    runs.add_checkpoint(parser)
     parser.add_argument(
         "--output",
         type=cli.output_folder,

@@ -66,7 +66,9 @@ def checkpoints(run: pathlib.Path, folder: str = "checkpoints") -> dict[int, str
     return dict(sorted(found.items()))
 
 
-def choose_checkpoint(run: pathlib.Path, chosen: int | str | None) -> tuple[int, str]:
+def choose_checkpoint(
+    run: pathlib.Path, chosen: int | str | None = None
+) -> tuple[int, str]:
     """Step and prefix of one of a run's checkpoints.
 
     Args:
@@ -87,7 +89,18 @@ def choose_checkpoint(run: pathlib.Path, chosen: int | str | None) -> tuple[int,
     return step, found[step]
 
 
-def step_or_best(text: str) -> int | str:
+def add_checkpoint(parser: cli.Parser) -> None:
+    """Adds the flag for what `choose_checkpoint` is to choose."""
+    parser.add_argument(
+        "--checkpoint",
+        type=_step_or_best,
+        metavar="STEP",
+        help="step of the checkpoint, or best, that with the best test score "
+        "(default: the newest)",
+    )
+
+
+def _step_or_best(text: str) -> int | str:
     """Kind of an argument: the step of a checkpoint, or the word best."""
     return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 

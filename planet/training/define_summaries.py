@@ -147,7 +147,7 @@ class Pictures:
         truth, predictions, entropies, mask = tf.nest.map_structure(
             lambda tensor: tensor.numpy(), self._compiled(some, seed)
         )
-        mark = _context(mask.shape[1])
+        mark = context(mask.shape[1])
         for key in truth:
             versions = {name: predictions[name][key] for name in VERSIONS}
             if key == "image":
@@ -159,8 +159,9 @@ class Pictures:
 
     def write_simulations(self, simulations: Sequence[Simulation]) -> None:
         """Writes videos and rewards of episodes to the default writer."""
-        for task, horizon, episode, _ in simulations:
-            group = f"simulation/{task}/horizon_{horizon}"
+        for simulation in simulations:
+            group = f"simulation/{simulation.kind}"
+            episode = simulation.episode
             if "image" in episode:
                 frames = episode["image"]
                 summaries.gif(f"{group}/video", frames[:: -(-len(frames) // VIDEO)])
@@ -176,16 +177,16 @@ class Pictures:
         [N, T], in nats.
         """
         model, actions = self._model, data["action"]
-        cell, context = model.cell, _context(actions.shape[1])
+        cell, seen = model.cell, context(actions.shape[1])
         with noise.stream(seed):
             data = model.prepare(data)
             _, prior, posterior, mask = model.filter(data)
             open_loop = posterior
-            if context < actions.shape[1]:
-                last = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
-                imagined = unroll.open_loop(cell, last, actions[:, context:])
+            if seen < actions.shape[1]:
+                last = tf.nest.map_structure(lambda x: x[:, seen - 1], posterior)
+                imagined = unroll.open_loop(cell, last, actions[:, seen:])
                 open_loop = tf.nest.map_structure(
-                    lambda seen, unseen: tf.concat([seen[:, :context], unseen], 1),
+                    lambda lhs, rhs: tf.concat([lhs[:, :seen], rhs], 1),
                     posterior,
                     imagined,
                 )
@@ -247,7 +248,7 @@ def _write_curves(key, truth, versions, mask, mark) -> None:
     summaries.figure(f"trajectories/{key}", summaries.curves(key, lines, mark))
 
 
-def _context(steps: int) -> int:
+def context(steps: int) -> int:
     """Steps to see before an open-loop prediction, at most half of a short sequence."""
     return max(1, min(CONTEXT, steps // 2))
 

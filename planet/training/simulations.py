@@ -29,12 +29,20 @@ class Simulation(NamedTuple):
       episode: arrays [T, ...], see `simulate.simulate`.
       plan_returns: imagined returns of the candidates in the first and in the last
         iteration of each decision's search, [T - 1, 2, amount]; None if not wanted.
+      promised: what each decision's plan promises, [T - 1]: the mean imagined return of
+        the last iteration's elites; None where nothing was searched.
     """
 
     task: str
     horizon: int
     episode: simulate.Episode
     plan_returns: np.ndarray | None = None
+    promised: np.ndarray | None = None
+
+    @property
+    def kind(self) -> str:
+        """Task and horizon, in names of summaries."""
+        return f"{self.task}/horizon_{self.horizon}"
 
     @property
     def score(self) -> float:
@@ -192,18 +200,20 @@ class Simulations:
     ) -> list[Simulation]:
         """One episode in each environment, recorded to the folder of the phase, if any.
 
-        Imagined returns are kept only for episodes that are not recorded.
+        What was imagined is kept only for episodes that are not recorded.
         """
         config = self._config
         agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
         folder = str(self._folders[phase]) if phase else None
-        noted = config.summarise_plan_returns and config.cem_iterations and not phase
-        plan_returns = []
+        plan_returns, promised = [], []
 
         def watch():
             progress.update()
-            if noted:
-                plan_returns.append(agent.plan_returns[[0, -1]])
+            if phase or not (returns := agent.plan_returns).size:
+                return
+            promised.append(_mean_of_best(returns[-1], config.cem_topk))
+            if config.summarise_plan_returns:
+                plan_returns.append(returns[[0, -1]])
 
         with tqdm.tqdm(
             desc=f"episode of {task}",
@@ -218,6 +228,16 @@ class Simulations:
         simulations = []
         for index, episode in enumerate(episodes):
             decisions = len(episode["reward"]) - 1
-            plans = np.stack(plan_returns[:decisions])[:, :, index] if noted else None
-            simulations.append(Simulation(task, horizon, episode, plans))
+            plans = promise = None
+            if promised:
+                promise = np.stack(promised[:decisions])[:, index]
+            if plan_returns:
+                plans = np.stack(plan_returns[:decisions])[:, :, index]
+            simulations.append(Simulation(task, horizon, episode, plans, promise))
         return simulations
+
+
+def _mean_of_best(returns: np.ndarray, topk: int) -> np.ndarray:
+    """Means [B] of the highest of the returns [B, amount] of some candidates."""
+    topk = min(topk, returns.shape[-1])
+    return np.partition(returns, -topk)[:, -topk:].mean(-1)

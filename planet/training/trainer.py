@@ -24,7 +24,13 @@ from planet.tools import (
     tf1_checkpoint,
 )
 from planet.training import data as data_lib
-from planet.training import define_model, define_summaries, latents, simulations
+from planet.training import (
+    define_model,
+    define_summaries,
+    instruments,
+    latents,
+    simulations,
+)
 from planet.training.simulations import Simulation
 
 LINES_PER_PHASE = 10
@@ -124,6 +130,7 @@ class Trainer:
         self._update = tf.function(_checked(model.update))
         self._evaluate = tf.function(_checked(model.evaluate))
         self._pictures = define_summaries.Pictures(model, config.image_bits)
+        self._instruments = instruments.Instruments(model, config)
         self._checkpoint = tf.train.Checkpoint(
             model=model, step=self._step, seeds=seeds
         )
@@ -190,6 +197,7 @@ class Trainer:
         while self.step < config.max_steps:
             epoch, done = divmod(self.step // self._batch, sum(self._lengths.values()))
             phase = "train" if done < self._lengths["train"] else "test"
+            simulations: Sequence[Simulation] = []
             report = define_summaries.Report(self.step, config.discrete_action)
             define_summaries.say(
                 f"Phase {phase} (epoch {epoch + 1}, step {self.step} of "
@@ -209,8 +217,8 @@ class Trainer:
                 report.write(self.step)
                 if self._has_pictures(epoch):
                     self._pictures.write_batch(data, self.step)
-                    if phase == "test":
-                        self._pictures.write_simulations(simulations)
+                    self._pictures.write_simulations(simulations)
+                    self._write_measures(data, simulations)
             writers[phase].flush()
             if phase == "test" or self.step >= config.max_steps:
                 self._save()
@@ -271,6 +279,14 @@ class Trainer:
         report.print_line(self.step)
         if self._latents:
             self._latents.write(data, phase, self.step)
+
+    def _write_measures(self, data, simulations) -> None:
+        """Writes what the instruments say of the newest batch and the test episodes."""
+        measures = self._instruments.measure(data, self.step)
+        discount = self._config.discount
+        measures["plan"] = instruments.measure_plans(simulations, discount)
+        for name, value in instruments.scalars(measures, "instruments/"):
+            tf.summary.scalar(name, value)
 
     def _has_pictures(self, epoch: int) -> bool:
         """Whether pictures are drawn of an epoch's phases.

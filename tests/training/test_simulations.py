@@ -40,3 +40,22 @@ def test_a_test_phase_has_as_many_episodes_as_wanted(tmp_path):
         episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
         returns = [simulation.score for simulation in episodes.test()]
     assert len(set(returns)) == 3
+
+
+@pytest.mark.parametrize("cem_topk", [1, 5])
+def test_a_plan_promises_the_mean_of_its_elites(cem_topk):
+    settings = {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread"}
+    settings |= {"cem_topk": cem_topk, "summarise_plan_returns": True}
+    config = configs.load("debug", settings)
+    (task,) = tasks.load(config)
+    with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
+        model = define_model.define_model(config, data.make_data_spec(envs))
+        seeds = noise.Seeds(0)
+        episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
+        (simulation,) = episodes.test()
+    imagined = np.sort(simulation.plan_returns[:, 1])
+    assert simulation.kind == "dummy/horizon_12"
+    assert len(simulation.promised) == len(simulation.episode["reward"]) - 1
+    np.testing.assert_allclose(
+        simulation.promised, imagined[:, -cem_topk:].mean(1), rtol=1e-6
+    )

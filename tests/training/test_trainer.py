@@ -94,8 +94,19 @@ def test_phases_scores_lines_and_scalars(tmp_path, capsys):
         "zs_divergence",
         *[f"loss/{key}" for key in run.model.losses(batch(run.config))],
     }
-    assert set(test) == common | {"score/a", "score/b"}
-    assert set(train) == common | {"learning_rate", "gradient_norm/model"}
+    measured = {name for name in train if name.startswith("instruments/")}
+    assert {name for name in test if name.startswith("instruments/")} == measured
+    assert measured >= {
+        "instruments/divergence/mean",
+        "instruments/image/ssim/2",
+        "instruments/return/bias",
+        "instruments/reward/error/2",
+    }
+    for name in measured:
+        assert [step for step, _ in train[name]] == [20, 50]
+        assert [step for step, _ in test[name]] == [30, 60]
+    assert set(test) - measured == common | {"score/a", "score/b"}
+    assert set(train) - measured == common | {"learning_rate", "gradient_norm/model"}
 
 
 def test_pictures_and_histograms_of_each_phase(tmp_path):
@@ -124,6 +135,7 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     for function in (run.trainer._update, run.trainer._evaluate):
         assert function.experimental_get_tracing_count() == 1
     assert run.trainer._pictures._compiled.experimental_get_tracing_count() == 1
+    assert run.trainer._instruments._imagine.experimental_get_tracing_count() == 1
     assert not (tmp_path / "latents").exists()
 
 
