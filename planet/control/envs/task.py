@@ -90,6 +90,7 @@ class Task:
       state_size: Entries of the state, where the agent sees one.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
+      action_repeat: Environment steps of a decision.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Task:
     state_size: int = 0
     uses_dm_control: bool = False
     extra: str | None = None
+    action_repeat: int = 1
