@@ -49,7 +49,7 @@ class Report:
         self._scores = collections.defaultdict(list)
         self._histograms = collections.defaultdict(list)
         self._amounts = collections.Counter()
-        self._seconds = collections.Counter()
+        self._seconds = collections.defaultdict(float)
 
     @property
     def score(self) -> float:
