@@ -107,7 +107,10 @@ EXPERIMENTS = {
         seeds=(0,),
     ),
     "debug": Experiment(
-        "debug", {"tasks": ["dummy"], "dumbnet": True}, minutes=0.2, seeds=(0, 1)
+        "debug",
+        {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread"},
+        minutes=0.5,
+        seeds=(0, 1),
     ),
 }
 
