@@ -38,8 +38,40 @@ def test_a_test_phase_has_as_many_episodes_as_wanted(tmp_path):
         model = define_model.define_model(config, spec)
         seeds = noise.Seeds(0)
         episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
-        returns = [simulation.score for simulation in episodes.test()]
-    assert len(set(returns)) == 3
+        found = episodes.test()
+    assert len({simulation.score for simulation in found}) == 3
+    assert all(simulation.seconds > 0 for simulation in found)
+    assert all(simulation.decisions == task.max_length for simulation in found)
+
+
+def write(folder, decisions):
+    zeros = np.zeros(decisions + 1, np.float32)
+    return episode_files.write(folder, {"action": zeros, "reward": zeros})
+
+
+def test_environment_steps_of_stored_episodes(tmp_path):
+    (task,) = tasks.load(configs.load("debug", {"tasks": ["cartpole_balance"]}))
+    assert (task.action_repeat, task.max_length) == (50, 20)
+    steps = simulations.EnvSteps([task], tmp_path)
+    assert steps.count() == 0
+    first = write(tmp_path, 20)
+    assert steps.count() == 1000
+    write(tmp_path, 7)
+    (tmp_path / "torn.npz").write_bytes(first.read_bytes()[:-50])
+    assert steps.count() == 1350
+    assert simulations.EnvSteps([task], tmp_path).count() == 1350
+
+
+def test_environment_steps_of_tasks_with_action_repeats_of_their_own(tmp_path):
+    settings = {"tasks": ["cartpole_balance", "cheetah_run"]}
+    found = tasks.load(configs.load("newhp", settings))
+    assert [(task.action_repeat, task.max_length) for task in found] == [
+        (8, 125),
+        (4, 250),
+    ]
+    write(tmp_path, 125)
+    write(tmp_path, 250)
+    assert simulations.EnvSteps(found, tmp_path).count() == 2000
 
 
 @pytest.mark.parametrize("cem_topk", [1, 5])

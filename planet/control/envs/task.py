@@ -99,6 +99,7 @@ class Task:
       state_size: Entries of the state, where the agent sees one.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
+      action_repeat: Environment steps of a decision.
       seconds: Length of a decision, where it is known.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead.
     """
@@ -114,6 +115,7 @@ class Task:
     state_size: int = 0
     uses_dm_control: bool = False
     extra: str | None = None
+    action_repeat: int = 1
     seconds: float | None = None
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
 
