@@ -2,6 +2,7 @@
 #
 #   make train                      the debug config on cartpole_balance
 #   make train CONFIG=newhp PARAMS='{tasks: [cheetah_run]}' LOGDIR=~/runs/cheetah
+#   make demo                       evaluates the agent that comes with the project
 #   make test
 
 # The first of these that exists, and is neither too old nor too new, is used.
@@ -33,7 +34,7 @@ else \
 fi
 endef
 
-.PHONY: venv train test test-all lint format benchmark clean
+.PHONY: venv train demo test test-all lint format benchmark clean
 
 venv: $(VENV)/.opengl
 
@@ -68,6 +69,12 @@ $(VENV)/.opengl: $(VENV)/.installed
 train: venv
 	$(BIN)/python -m planet.scripts.train \
 		--logdir "$$LOGDIR" --config "$$CONFIG" --params "$$PARAMS"
+
+demo: venv
+	@mkdir -p logdir/demo
+	$(BIN)/python -m planet.scripts.evaluate --logdir agents/cartpole_balance --episodes 1 \
+		--video logdir/demo --output logdir/demo/evaluation.json --overwrite
+	@echo 'The film is logdir/demo/cartpole_balance_001.gif.'
 
 test: lint
 	$(PYTEST) -m 'not slow'

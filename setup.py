@@ -46,7 +46,9 @@ ENVIRONMENTS = {
 COMMANDS = {
     "analyse-latents": "analyse_latents",
     "create-video": "create_video",
+    "diagnose": "diagnose",
     "evaluate": "evaluate",
+    "export": "export",
     "fetch-events": "fetch_events",
     "histograms": "compile_histograms",
     "plot": "plot_scores",
@@ -99,6 +101,7 @@ setuptools.setup(
         "psutil>=7,<8",  # How much memory is free.
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
+        "scikit-image>=0.25,<0.27",  # How alike images are.
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
         "google-crc32c>=1.9,<2",  # Detects damaged event files, fast.
     ],

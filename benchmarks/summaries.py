@@ -1,7 +1,8 @@
-"""How much time pictures take, by `python -m benchmarks.summaries`.
+"""How much time pictures and instruments take, by `python -m benchmarks.summaries`.
 
 Prints, at the sizes of a named config, seconds for what a phase consists of and for
-writing its pictures, and their share of a phase of training and of one of testing.
+writing its pictures, and their share of a phase of training and of one of testing; and
+the same for the instruments.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from benchmarks import speed
 from planet.scripts import configs, tasks
-from planet.training import define_model, define_summaries, simulations
+from planet.training import define_model, define_summaries, instruments, simulations
 
 
 def main() -> None:
@@ -47,6 +48,9 @@ def main() -> None:
     batch, simulation = seconds["pictures of a batch"], seconds["of an episode"]
     print(f"train phase: {batch / train:.2%} of {train:.0f} s")
     print(f"test phase: {(batch + simulation) / test:.2%} of {test:.0f} s")
+    for phase, total in {"train": train, "test": test}.items():
+        share = seconds["instruments"] / total
+        print(f"instruments in a {phase} phase: {share:.2%}")
 
 
 def measure(config, repeats: int) -> dict[str, float]:
@@ -61,6 +65,7 @@ def measure(config, repeats: int) -> dict[str, float]:
     data["length"] = tf.fill([batch], steps)
     update, evaluate = tf.function(model.update), tf.function(model.evaluate)
     pictures = define_summaries.Pictures(model, config.image_bits)
+    measured = instruments.Instruments(model, config)
     episode = {
         "image": random.integers(0, 256, (251, *speed.DATA_SPEC["image"]), np.uint8),
         "reward": np.zeros(251, np.float32),
@@ -82,6 +87,7 @@ def measure(config, repeats: int) -> dict[str, float]:
             "decision": speed.decide(config, model, speed.DATA_SPEC),
             "pictures of a batch": lambda n: write(pictures.write_batch, data, n),
             "of an episode": lambda _: write(pictures.write_simulations, [simulation]),
+            "instruments": lambda n: measured.measure(data, n)["reward"]["r2"],
         }
         return {name: speed.measure(run, repeats) for name, run in cases.items()}
 

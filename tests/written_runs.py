@@ -10,11 +10,14 @@ from tensorboard.summary.writer import event_file_writer
 LOSSES = ("loss/zero_step/image", "loss/zero_step/reward")
 
 
-def write_run(folder, epochs=3, losses=LOSSES, offset=0.0, first=0):
+def write_run(
+    folder, epochs=3, losses=LOSSES, offset=0.0, first=0, pace=None, collected=True
+):
     """Writes epochs of 100 train and 10 test steps; values tell step and folder.
 
     The score of a test phase is its step plus the offset; the losses of a phase are the
-    offset minus its step.
+    offset minus its step. With a pace, there are as many minutes in an epoch, 1000
+    environment steps, and 20 updates. Only if `collected`, train phases have scores.
     """
     for phase, later in (("train", 100), ("test", 110)):
         with tf.summary.create_file_writer(str(folder / phase)).as_default():
@@ -22,7 +25,12 @@ def write_run(folder, epochs=3, losses=LOSSES, offset=0.0, first=0):
                 step = 110 * epoch + later
                 for tag in losses:
                     tf.summary.scalar(tag, offset - step, step)
-                tf.summary.scalar("score", offset + step, step)
+                if phase == "test" or collected:
+                    tf.summary.scalar("score", offset + step, step)
+                if pace:
+                    tf.summary.scalar("minutes", pace * (epoch + 1), step)
+                    tf.summary.scalar("env_steps", 1000 * (epoch + 1), step)
+                    tf.summary.scalar("updates", 20 * (epoch + 1), step)
 
 
 def restart(folder, step):

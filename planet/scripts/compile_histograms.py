@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "imagined returns in the last and the first iteration of planning, as lists "
         "with {limits, counts} for each epoch; limits are the upper limits of the bins."
     )
-    return compiling.run(PROG, description, compile_run, argv)
+    parser = compiling.make_parser(PROG, description)
+    return compiling.run(parser, parser.parse_args(argv), compile_run)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 python -m planet.scripts.compile_scores PARENT OUT.json
 """
 
+import functools
+import itertools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import tqdm
 
@@ -21,46 +23,81 @@ TAGS = {
     "image_loss_te": ("test/loss/zero_step/image", "test/loss/zero_step/state"),
     "reward_loss_te": ("test/loss/zero_step/reward",),
 }
+AXES = ("steps", "env_steps", "updates", "minutes")
+
+Scalars = Mapping[str, Sequence[events.Event]]
 
 
-def compile_run(run: events.Run) -> dict[str, list[float | None]]:
+def read_epochs(
+    run: events.Run, tags: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, float]]:
+    """Reads what a run reported in each epoch: a train phase and the test after it.
+
+    Args:
+      run: The run.
+      tags: Tags of each metric, of which the first that the run has counts.
+
+    Yields:
+      For each test score, the last value of each metric since the score before it, and
+      `steps`; without metrics that have none.
+
+    Raises:
+      EventsError: The run's events cannot be read, or there is no test score.
+    """
+    wanted = {tag for choices in tags.values() for tag in choices} | {"test/score"}
+    found = events.read_run(run, "scalars", wanted.__contains__)
+    if "test/score" not in found:
+        raise events.EventsError("no epoch is complete: there is no test/score")
+    columns = {
+        metric: next((found[tag] for tag in choices if tag in found), [])
+        for metric, choices in tags.items()
+    }
+    start = -math.inf
+    for end in (event.step for event in found["test/score"]):
+        epoch = {"steps": float(end)}
+        for metric, column in columns.items():
+            inside = [event.value for event in column if start < event.step <= end]
+            if inside:
+                epoch[metric] = inside[-1]
+        yield epoch
+        start = end
+
+
+def compile_run(
+    run: events.Run, axes: Sequence[str] = ()
+) -> dict[str, list[float | None]]:
     """Collects the metrics of a run by name, each with an entry for each epoch.
 
-    An epoch is a train phase and the test phase after it. The first incomplete epoch,
-    and whatever follows it, is left out. Numbers that are not finite become None.
+    The first incomplete epoch, and whatever follows it, is left out. Numbers that are
+    not finite become None.
+
+    Args:
+      run: The run.
+      axes: Which of `AXES` to add to the metrics.
 
     Raises:
       EventsError: The run's events cannot be read, or no epoch is complete.
     """
-    wanted = {tag for tags in TAGS.values() for tag in tags}
-    found = events.read_run(run, "scalars", wanted.__contains__)
-    columns = {}
-    for metric, tags in TAGS.items():
-        tag = next((tag for tag in tags if tag in found), None)
-        if tag is None:
-            raise events.EventsError(f"no epoch is complete: there is no {tags[0]}")
-        columns[metric] = found[tag]
-    result = {metric: [] for metric in columns}
-    start, ends = -math.inf, [event.step for event in columns["test_score"]]
-    for end in ends:
-        epoch = {
-            metric: [event.value for event in column if start < event.step <= end]
-            for metric, column in columns.items()
-        }
-        if not all(epoch.values()):
-            break
-        for metric, values in epoch.items():
-            result[metric].append(values[-1] if math.isfinite(values[-1]) else None)
-        start = end
-    length = len(result["test_score"])
-    if not length:
+    tags = TAGS | {axis: (f"test/{axis}",) for axis in axes if axis != "steps"}
+    names = [*TAGS, *axes]
+    epochs = list(read_epochs(run, tags))
+    for name in names:
+        if not any(name in epoch for epoch in epochs):
+            tag = tags[name][0]
+            raise events.EventsError(f"no epoch is complete: there is no {tag}")
+    complete = list(itertools.takewhile(lambda x: x.keys() >= {*names}, epochs))
+    if not complete:
         raise events.EventsError("no epoch is complete")
-    if length < len(ends):
+    if len(complete) < len(epochs):
         tqdm.tqdm.write(
-            f"Keep {length} of {len(ends)} epochs of {run.path}: one is incomplete",
+            f"Keep {len(complete)} of {len(epochs)} epochs of {run.path}: one is "
+            "incomplete",
             file=sys.stderr,
         )
-    return result
+    return {
+        name: [x[name] if math.isfinite(x[name]) else None for x in complete]
+        for name in names
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +108,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "for each epoch; _te marks losses on test episodes. For runs that see states, "
         "image losses are those of the states."
     )
-    return compiling.run(PROG, description, compile_run, argv)
+    parser = compiling.make_parser(PROG, description)
+    parser.add_argument(
+        "--x",
+        nargs="+",
+        choices=AXES,
+        default=[],
+        metavar="AXIS",
+        help=f"what else to write for each epoch, as --x of plot_scores needs it: "
+        f"{', '.join(AXES)}",
+    )
+    args = parser.parse_args(argv)
+    return compiling.run(parser, args, functools.partial(compile_run, axes=args.x))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What compile_scores and compile_histograms share: from runs to one file."""
 
+import argparse
 import collections
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tqdm
 
@@ -18,22 +19,12 @@ complete epoch.
 """
 
 
-def run(
-    prog: str,
-    description: str,
-    compile_run: Callable[[events.Run], dict[str, list]],
-    argv: Sequence[str] | None,
-) -> int:
-    """Runs a command line that compiles all runs of a folder.
+def make_parser(prog: str, description: str) -> cli.Parser:
+    """Makes the parser of a script that compiles all runs of a folder.
 
     Args:
       prog: Name of the script.
       description: What it does.
-      compile_run: Makes the lists of a run, one entry per epoch, or raises EventsError.
-      argv: Arguments; None: those of the process.
-
-    Returns:
-      The exit code: 1 if no run could be compiled.
     """
     parser = cli.Parser(prog, description, EPILOG)
     parser.add_argument(
@@ -46,10 +37,26 @@ def run(
         help="file to write",
     )
     parser.add_overwrite()
-    args = parser.parse_args(argv)
+    return parser
+
+
+def run(
+    parser: cli.Parser,
+    args: argparse.Namespace,
+    compile_run: Callable[[events.Run], dict[str, list]],
+) -> int:
+    """Compiles all runs of a folder.
+
+    Args:
+      parser: What `make_parser` returned.
+      args: The arguments that it parsed.
+      compile_run: Makes the lists of a run, one entry per epoch, or raises EventsError.
+
+    Returns:
+      The exit code: 1 if no run could be compiled.
+    """
     if not args.overwrite:
         parser.refuse_existing(args.output)
-
     compiled = {}
     for run in tqdm.tqdm(events.find_runs(args.parent), disable=None, leave=False):
         try:
@@ -59,7 +66,9 @@ def run(
         except events.EventsError as error:
             tqdm.tqdm.write(f"Skip {run.path}: {error}", file=sys.stderr)
     if not compiled:
-        print(f"{prog}: error: no run to compile in {args.parent}", file=sys.stderr)
+        print(
+            f"{parser.prog}: error: no run to compile in {args.parent}", file=sys.stderr
+        )
         return 1
     runs_of = collections.Counter(run.label for run in compiled)
     result = {

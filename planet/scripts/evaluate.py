@@ -23,24 +23,20 @@ PROG = "planet.scripts.evaluate"
 FPS = 15
 
 
-class EvaluationError(ValueError):
-    """A request that can't be met; the message is one line for the user."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
     try:
-        run = _find_run(args.logdir)
+        run = runs.find_one(args.logdir)
         config = runs.read_config(run / "config.yaml")
         chosen = _choose_tasks(config, args.tasks)
-        step, checkpoint = _choose_checkpoint(run, args.checkpoint)
+        step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         films = _name_films(args, config, chosen)
         if any(task.renders for task in chosen):
             opengl.require_isolation(config.isolate_envs)
     except (
-        EvaluationError,
+        runs.RunError,
         parameters.ParameterError,
         video.VideoError,
         opengl.OpenGLError,
@@ -115,42 +111,13 @@ def report(results: Mapping[str, Mapping[str, Any]]) -> str:
 _INDENT: dict[str, Any] = {"subsequent_indent": "  ", "break_on_hyphens": False}
 
 
-def _find_run(folder):
-    """The folder itself if it is a run, or else the only run in it."""
-    found = runs.find(folder)
-    if not found:
-        raise EvaluationError(f"there is no run in {folder}: it has no config.yaml")
-    if len(found) > 1:
-        names = ", ".join(run.name for run in found)
-        raise EvaluationError(f"{folder} holds several runs; choose one: {names}")
-    return found[0]
-
-
 def _choose_tasks(config, names):
     """The tasks of a run, or the named ones among them."""
     known = {task.name: task for task in tasks.load(config)}
     for name in names or ():
         if name not in known:
-            raise EvaluationError(parameters.unknown("task of the run", name, known))
+            raise runs.RunError(parameters.unknown("task of the run", name, known))
     return [task for name, task in known.items() if not names or name in names]
-
-
-def _choose_checkpoint(run, chosen):
-    """Step and prefix of the newest checkpoint of a run, or of the requested one."""
-    folder = runs.BEST if chosen == "best" else "checkpoints"
-    found = runs.checkpoints(run, folder)
-    if not found:
-        raise EvaluationError(f"there is no checkpoint in {run / folder}")
-    step = chosen if isinstance(chosen, int) else max(found)
-    if step not in found:
-        steps = ", ".join(map(str, found))
-        raise EvaluationError(f"no checkpoint of step {step}; there are {steps}")
-    return step, found[step]
-
-
-def _step_or_best(text: str) -> int | str:
-    """Kind of an argument: the step of a checkpoint, or the word best."""
-    return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
 def _name_films(args, config, chosen):
@@ -158,7 +125,7 @@ def _name_films(args, config, chosen):
     if args.video is None:
         return {}
     if config.observations != "image":
-        raise EvaluationError(
+        raise runs.RunError(
             f"--video needs a model of images; this one sees {config.observations}"
         )
     video.check_format(f"film.{args.format}")
@@ -185,13 +152,7 @@ def _make_parser() -> cli.Parser:
         metavar="RUN",
         help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=_step_or_best,
-        metavar="STEP",
-        help="step of the checkpoint, or best, that with the best test score "
-        "(default: the newest)",
-    )
+    runs.add_checkpoint(parser)
     parser.add_argument(
         "--tasks", nargs="+", metavar="NAME", help="tasks of the run (default: all)"
     )

@@ -24,6 +24,13 @@ METRICS = {
     "image_loss_te": "image loss, test episodes",
     "reward_loss_te": "reward loss, test episodes",
 }
+AXES = {
+    "epochs": "epoch",
+    "steps": "sequences",
+    "env_steps": "environment steps",
+    "updates": "updates",
+    "minutes": "minutes of training",
+}
 DEFAULT_METRICS = ("test_score", "image_loss_te", "reward_loss_te")
 # Okabe and Ito's palette for colour-blind readers, without yellow.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -33,7 +40,8 @@ EPILOG = """\
 LABEL/00001, LABEL/00002 and so on; if there are none, for all whose label
 starts with it. LABEL* always means all that start with LABEL. A curve is the
 mean of its runs, at each epoch of those that got so far, in a band from the
-lowest to the highest.
+lowest to the highest. With another --x, which compile_scores --x has to have
+written, runs are interpolated between their epochs.
 
   scores.json --labels ch_t0_h0_pc 'ch_tm*' --output cheetah.png cheetah.svg
 """
@@ -133,11 +141,31 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
 
 
+def align(
+    points: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ma.MaskedArray]:
+    """Interpolates runs at all places where one of them has a value.
+
+    Args:
+      points: Rising places [T] and values [T] of each run, which may differ in length.
+
+    Returns:
+      The places [P], and a table [runs, P] that is masked where a run has no values.
+    """
+    places = np.unique(np.concatenate([place for place, _ in points]))
+    rows = [
+        np.interp(places, place, values, left=np.nan, right=np.nan)
+        for place, values in points
+    ]
+    return places, np.ma.masked_invalid(rows)
+
+
 def plot(
     curves: Mapping[str, Sequence[Scores]],
     metrics: Sequence[str],
     title: str | None = None,
     baseline: tuple[str, float] | None = None,
+    x: str = "epochs",
 ) -> figure.Figure:
     """Draws a panel for each metric, with a curve for each group of runs.
 
@@ -146,6 +174,7 @@ def plot(
       metrics: Names of the metrics.
       title: Text above the plots.
       baseline: Name of a task and the mean return of random actions in it.
+      x: One of `AXES`; each run has it as a metric, unless it is `epochs`.
     """
     columns = min(3, len(metrics))
     rows = math.ceil(len(metrics) / columns)
@@ -159,17 +188,17 @@ def plot(
     for panel, metric in zip(panels, metrics, strict=False):
         styles = itertools.cycle(itertools.product(STYLES, COLORS))
         for (label, runs), (style, color) in zip(curves.items(), styles, strict=False):
-            values = [run[metric] for run in runs if metric in run]
-            line = _draw_curve(panel, values, linestyle=style, color=color)
+            points = [(_places(run, x), run[metric]) for run in runs if metric in run]
+            line = _draw_curve(panel, points, linestyle=style, color=color)
             legend[f"{label} ({len(runs)} runs)" if len(runs) > 1 else label] = line
         if baseline and metric == "test_score":
             task, mean = baseline
             line = panel.axhline(mean, color="0.3", linestyle=(0, (5, 3)))
             legend[f"random actions, {task}"] = line
         panel.set_title(METRICS.get(metric, metric), fontsize="medium")
-        panel.set_xlabel("epoch")
-        epochs = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-        panel.xaxis.set_major_locator(epochs)
+        panel.set_xlabel(AXES[x])
+        whole = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
+        panel.xaxis.set_major_locator(whole)
         panel.ticklabel_format(axis="y", useOffset=False)
         panel.grid(color="0.9")
         panel.set_axisbelow(True)
@@ -189,20 +218,25 @@ def plot(
     return drawing
 
 
-def _draw_curve(panel, values: Sequence[np.ndarray], **style) -> lines.Line2D:
-    """Draws the mean of runs [epochs], which may differ in length, and their range."""
-    length = max(map(len, values), default=0)
-    table = np.full((len(values), length), np.nan)
-    for row, entries in zip(table, values, strict=True):
-        row[: len(entries)] = entries
-    table = np.ma.masked_invalid(table)
-    epochs = np.arange(1, length + 1)
-    marker = "o" if length == 1 else None  # A line of one point is invisible.
-    (line,) = panel.plot(epochs, table.mean(0), marker=marker, linewidth=1.6, **style)
-    if len(values) > 1:
+def _places(run: Scores, x: str) -> np.ndarray:
+    """Where the epochs of a run are on an axis."""
+    if x == "epochs":
+        return np.arange(1, max(map(len, run.values())) + 1)
+    return run[x]
+
+
+def _draw_curve(panel, points: Sequence[tuple], **style) -> lines.Line2D:
+    """Draws the mean of runs, each given as places and values [epochs], and range."""
+    if not points:
+        return panel.plot([], [], **style)[0]
+    places, table = align(points)
+    marker = "o" if len(places) == 1 else None  # A line of one point is invisible.
+    mean = table.mean(0)
+    (line,) = panel.plot(places, mean, marker=marker, linewidth=1.6, **style)
+    if len(points) > 1:
         low, high = table.min(0), table.max(0)
         panel.fill_between(
-            epochs, low, high, color=style["color"], alpha=0.18, linewidth=0
+            places, low, high, color=style["color"], alpha=0.18, linewidth=0
         )
     return line
 
@@ -223,29 +257,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         for metric in args.metrics:
             if metric not in known:
                 raise ValueError(parameters.unknown("metric", metric, sorted(known)))
+        _require_axis(curves, args.x)
     except ValueError as error:
         parser.error(str(error))
     curves = {
         label: [
             {
-                metric: smooth(values, args.smooth)[: args.max_epoch]
+                metric: (values if metric == args.x else smooth(values, args.smooth))[
+                    : args.max_epoch
+                ]
                 for metric, values in run.items()
             }
             for run in runs
         ]
         for label, runs in curves.items()
     }
-    drawing = plot(curves, args.metrics, args.title, baseline)
+    drawing = plot(curves, args.metrics, args.title, baseline, args.x)
     for path in args.output:
         drawing.savefig(path, dpi=150)
         print(f"Wrote {path}")
     return 0
 
 
+def _require_axis(curves: Mapping[str, Sequence[Scores]], x: str) -> None:
+    """Refuses runs that cannot be placed on an axis."""
+    for label, runs in curves.items():
+        if x != "epochs" and not all(x in run for run in runs):
+            raise ValueError(
+                f"{label} lacks {x}, which compile_scores writes with --x {x}"
+            )
+
+
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(
         PROG,
-        "Plots test scores and losses of runs against epochs.",
+        "Plots test scores and losses of runs against epochs, or another axis.",
         EPILOG,
     )
     parser.add_argument(
@@ -277,6 +323,13 @@ def _make_parser() -> cli.Parser:
         metavar="METRIC",
         help=f"panels to draw, among {', '.join(METRICS)} (default: "
         f"{' '.join(DEFAULT_METRICS)})",
+    )
+    parser.add_argument(
+        "--x",
+        choices=AXES,
+        default="epochs",
+        metavar="AXIS",
+        help=f"horizontal axis, among {', '.join(AXES)} (default: %(default)s)",
     )
     parser.add_argument(
         "--baseline",

@@ -18,6 +18,11 @@ TAP_CELLS = {
     "rnn": (),
 }
 
+# Steps to plan, unless it is known what is enough for a task.
+HORIZON = 12
+# A horizon whose ceiling is below this share of a task's highest one is warned about.
+FAR_BELOW = 0.8
+
 
 def named(known: Iterable[str], what: str) -> kinds.Kind:
     """One of the known words, or the name of something in a user's own module."""
@@ -84,6 +89,9 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
             "exploration_noises must be at most 1, the share of random actions, where "
             f"actions are discrete, not {kinds.show(values['exploration_noises'])}"
         )
+    for key in ("collect_horizons", "summary_horizons"):
+        if values[key] is None:
+            values[key] = [max(task.horizon or HORIZON for task in chosen)]
     horizons = len(values["collect_horizons"])
     for key in ("exploration_noises", "exploration_ramps"):
         if len(values[key]) == 1:
@@ -95,6 +103,34 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
             )
     _check_model(values)
     _resolve_heads(values, chosen)
+
+
+def warn_of_short_horizons(
+    values: Mapping[str, Any], chosen: Sequence[catalogue.Task]
+) -> list[str]:
+    """Says, in a line for each such task, that the shortest horizon is far too short.
+
+    Args:
+      values: All settings.
+      chosen: The tasks.
+    """
+    horizon = min(values["collect_horizons"] + values["summary_horizons"])
+    warnings = []
+    for task in chosen:
+        # Rounded, as 3 steps of 0.08 s are a little more than 0.24 s.
+        ahead = round(horizon * (task.seconds or 0), 6)
+        seen = max((time for time in task.ceilings if time <= ahead), default=None)
+        enough = task.foresight
+        if seen is None or enough is None:
+            continue
+        if task.ceilings[seen] < FAR_BELOW * max(task.ceilings.values()):
+            warnings.append(
+                f"Horizon {horizon} sees {ahead:.2f} s ahead. With a perfect model, "
+                f"{seen:.2f} s reach {task.ceilings[seen]:.0f} in {task.name}, but "
+                f"{enough:.2f} s, a horizon of {task.horizon}, "
+                f"{task.ceilings[enough]:.0f}."
+            )
+    return warnings
 
 
 def _check_model(values: dict[str, Any]) -> None:

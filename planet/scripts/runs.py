@@ -10,9 +10,13 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import configs
-from planet.tools import atomic_files, parameters
+from planet.tools import atomic_files, cli, parameters, weight_files
 
 BEST = "checkpoints/best"
+
+
+class RunError(ValueError):
+    """A run that can't be used as requested; the message is one line for the user."""
 
 
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -20,6 +24,21 @@ def find(folder: pathlib.Path) -> list[pathlib.Path]:
     if _is_run(folder):
         return [folder]
     return sorted(child for child in folder.iterdir() if _is_run(child))
+
+
+def find_one(folder: pathlib.Path) -> pathlib.Path:
+    """The folder itself if it is a run, or else the only run in it.
+
+    Raises:
+      RunError: There is none, or there are several.
+    """
+    found = find(folder)
+    if not found:
+        raise RunError(f"there is no run in {folder}: it has no config.yaml")
+    if len(found) > 1:
+        names = ", ".join(run.name for run in found)
+        raise RunError(f"{folder} holds several runs; choose one: {names}")
+    return found[0]
 
 
 def name(runs: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
@@ -32,16 +51,58 @@ def name(runs: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
 def checkpoints(run: pathlib.Path, folder: str = "checkpoints") -> dict[int, str]:
     """Prefixes of a run's checkpoints by step, oldest first.
 
+    Those of an exported agent are the folders of its weights.
+
     Args:
       run: folder of the run.
       folder: where in it; `BEST` holds the one with the best test score.
     """
     found = {}
-    for path in (run / folder).glob("ckpt-*.index"):
+    for path in (run / folder).glob("ckpt-*"):
         step = path.stem.removeprefix("ckpt-")
-        if step.isdecimal():
+        complete = path.suffix == ".index" or weight_files.is_folder(path)
+        if step.isdecimal() and complete:
             found[int(step)] = str(path.with_suffix(""))
     return dict(sorted(found.items()))
+
+
+def choose_checkpoint(
+    run: pathlib.Path, chosen: int | str | None = None
+) -> tuple[int, str]:
+    """Step and prefix of one of a run's checkpoints.
+
+    Args:
+      run: folder of the run.
+      chosen: a step; `best`, for the best test score; or None, for the newest.
+
+    Raises:
+      RunError: There is no such checkpoint.
+    """
+    folder = BEST if chosen == "best" else "checkpoints"
+    found = checkpoints(run, folder)
+    if not found:
+        raise RunError(f"there is no checkpoint in {run / folder}")
+    step = chosen if isinstance(chosen, int) else max(found)
+    if step not in found:
+        steps = ", ".join(map(str, found))
+        raise RunError(f"no checkpoint of step {step}; there are {steps}")
+    return step, found[step]
+
+
+def add_checkpoint(parser: cli.Parser) -> None:
+    """Adds the flag for what `choose_checkpoint` is to choose."""
+    parser.add_argument(
+        "--checkpoint",
+        type=_step_or_best,
+        metavar="STEP",
+        help="step of the checkpoint, or best, that with the best test score "
+        "(default: the newest)",
+    )
+
+
+def _step_or_best(text: str) -> int | str:
+    """Kind of an argument: the step of a checkpoint, or the word best."""
+    return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
 def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:

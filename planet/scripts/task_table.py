@@ -36,7 +36,7 @@ def run(
         tasks = [by_name.find(name, selection, catalogue) for name in chosen]
     except TaskError as error:
         parser.error(str(error))
-    header = ("task", "actions", "decisions", "observations", "extra")
+    header = ("task", "actions", "decisions", "horizon", "observations", "extra")
     print(tables.markdown(header, map(_row, tasks)))
     return 0
 
@@ -46,4 +46,5 @@ def _row(task: Task) -> tuple:
     choices = f"one of {size}" if task.discrete else f"{size} number{'s'[: size > 1]}"
     image = "grey image" if task.channels == 1 else "image"
     seen = ", ".join((image, *task.state_components))
-    return task.name, choices, task.max_length, seen, task.extra or ""
+    horizon, extra = task.horizon or "", task.extra or ""
+    return task.name, choices, task.max_length, horizon, seen, extra

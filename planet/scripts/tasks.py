@@ -79,25 +79,25 @@ def task(function: Callable[[], TaskSpec]) -> Callable[[], TaskSpec]:
 @task
 def cartpole_balance() -> TaskSpec:
     """Keeps a pole upright on a cart."""
-    return _cartpole("balance")
+    return _cartpole("balance", ceilings={0.48: 580, 0.96: 976, 1.92: 950})
 
 
 @task
 def cartpole_swingup() -> TaskSpec:
     """Swings a pole up on a cart and keeps it there."""
-    return _cartpole("swingup")
+    return _cartpole("swingup", ceilings={0.48: 399, 0.96: 766, 1.92: 817})
 
 
 @task
 def cartpole_balance_da() -> TaskSpec:
     """Keeps a pole upright with one of five forces."""
-    return _cartpole("balance", COARSE)
+    return _cartpole("balance", COARSE, ceilings={0.48: 574, 0.96: 944})
 
 
 @task
 def cartpole_swingup_da() -> TaskSpec:
     """Swings a pole up with one of five forces."""
-    return _cartpole("swingup", COARSE)
+    return _cartpole("swingup", COARSE, ceilings={0.48: 392, 0.96: 631})
 
 
 @task
@@ -128,8 +128,9 @@ def finger_spin() -> TaskSpec:
 @task
 def cheetah_run() -> TaskSpec:
     """Runs forward on two legs."""
-    sizes = {"position": 8, "velocity": 9}
-    return _suite("cheetah_run", action_repeat=4, action_size=6, state_sizes=sizes)
+    spec = {"action_repeat": 4, "action_size": 6, "timestep": 0.01}
+    sizes, ceilings = {"position": 8, "velocity": 9}, {0.24: 489, 0.48: 566}
+    return _suite("cheetah_run", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -149,8 +150,10 @@ def walker_walk() -> TaskSpec:
 @task
 def reacher_easy() -> TaskSpec:
     """Reaches a large target with an arm of two links."""
+    spec = {"action_repeat": 4, "action_size": 2, "timestep": 0.02}
     sizes = {"position": 2, "velocity": 2, "to_target": 2}
-    return _suite("reacher_easy", action_repeat=4, action_size=2, state_sizes=sizes)
+    ceilings = {0.48: 494, 0.96: 918}
+    return _suite("reacher_easy", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -222,10 +225,11 @@ def _suite(name, **spec):
     return TaskSpec(make, uses_dm_control=True, **spec)
 
 
-def _cartpole(goal, forces=()):
+def _cartpole(goal, forces=(), *, ceilings=None):
     spec = {"action_repeat": 8, "action_size": 1}
     if forces:
         spec = {"action_repeat": 4, "action_size": len(forces), "action_values": forces}
+    spec |= {"timestep": 0.01, "ceilings": ceilings or {}}
     sizes = {"position": 3, "velocity": 2}
     return _suite(f"cartpole_{goal}", state_sizes=sizes, **spec)
 

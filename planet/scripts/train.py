@@ -17,8 +17,8 @@ from typing import Any
 import ml_collections
 
 from planet.control.envs import opengl
-from planet.scripts import configs, runs, tasks
-from planet.tools import cli, parameters
+from planet.scripts import configs, rules, runs, tasks
+from planet.tools import cli, parameters, weight_files
 from planet.training import running
 
 PROG = "planet.scripts.train"
@@ -60,10 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         params = parameters.parse(args.params, "--params")
         config = configs.load(args.config, params, args.logdir, source="--params")
         _check_checkpoint(config.checkpoint_to_load)
-        if any(task.renders for task in tasks.load(config)):
+        chosen = tasks.load(config)
+        if any(task.renders for task in chosen):
             opengl.require_isolation(config.isolate_envs)
     except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
+    for warning in rules.warn_of_short_horizons(config, chosen):
+        print(warning, flush=True)
     # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -89,10 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_checkpoint(path: str | None) -> None:
     """Refuses to load a checkpoint that does not exist."""
-    if path and not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
+    if not path or weight_files.is_folder(path):
+        return
+    if not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
         raise parameters.ParameterError(
             f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            f"folder of checkpoints, not {path!r}"
+            f"folder of checkpoints or weights, not {path!r}"
         )
 
 

@@ -1,6 +1,7 @@
 """Weights in checkpoints, by the names that the original programs gave them.
 
-Our own checkpoints hold the weights under the same names, in `model/weights`.
+Our own checkpoints hold the weights under the same names, in `model/weights`; agents to
+pass on hold nothing else (`weight_files`).
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from planet.tools import original_names
+from planet.tools import original_names, weight_files
 
 _OURS = "model/weights/"
 _OURS_END = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -29,37 +31,47 @@ def names(model) -> dict[str, keras.Variable]:
     return original_names.names(getattr(model, "parts", {"cell": model}))
 
 
-def load(model, path: str | os.PathLike) -> None:
-    """Sets the weights of a model to those of a checkpoint, the original's or ours.
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The weights in a checkpoint, by name.
 
     Optimizer slots, counters and whatever else is not a weight are ignored.
 
     Args:
+      path: prefix of the original's checkpoint or of ours, without `.index`; or a
+        folder, of `weight_files` or of checkpoints, the newest of which is read.
+
+    Raises:
+      CheckpointError: when the file can't be read.
+    """
+    path = os.fspath(path)
+    try:
+        if weight_files.is_folder(path):
+            return weight_files.read(path)
+        if os.path.isdir(path):
+            path = tf.train.latest_checkpoint(path) or path
+        reader = tf.train.load_checkpoint(path)
+        keys = {_weight(key): key for key in reader.get_variable_to_shape_map()}
+        return {name: reader.get_tensor(key) for name, key in keys.items() if name}
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+
+
+def load(model, path: str | os.PathLike) -> None:
+    """Sets the weights of a model to those of a checkpoint.
+
+    Args:
       model: the model to change, built from the checkpoint's parameters.
-      path: prefix of the checkpoint, without `.index`, or a folder, whose newest
-        checkpoint is loaded.
+      path: as for `read`.
 
     Raises:
       CheckpointError: when the file can't be read, or when variables are missing,
         left over or of another shape; the message lists them, the model is unchanged.
     """
-    path = os.fspath(path)
-    if os.path.isdir(path):
-        path = tf.train.latest_checkpoint(path) or path
-    try:
-        reader = tf.train.load_checkpoint(path)
-    except (ValueError, tf.errors.OpError) as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
-    found = {
-        name: (key, shape)
-        for key, shape in reader.get_variable_to_shape_map().items()
-        if (name := _weight(key))
-    }
-    wanted = names(model)
+    found, wanted = read(path), names(model)
     problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
     problems += [f"not in the model: {name}" for name in sorted(found.keys() - wanted)]
     for name in sorted(wanted.keys() & found.keys()):
-        have, want = tuple(found[name][1]), tuple(wanted[name].shape)
+        have, want = found[name].shape, tuple(wanted[name].shape)
         if have != want:
             problems.append(f"{name} has shape {have}, the model wants {want}")
     if problems:
@@ -67,7 +79,7 @@ def load(model, path: str | os.PathLike) -> None:
             f"checkpoint {path} does not fit the model:\n  " + "\n  ".join(problems)
         )
     for name, variable in wanted.items():
-        variable.assign(reader.get_tensor(found[name][0]))
+        variable.assign(found[name])
 
 
 def _weight(key: str) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -47,6 +48,8 @@ class Report:
         self._latest = {}
         self._scores = collections.defaultdict(list)
         self._histograms = collections.defaultdict(list)
+        self._amounts = collections.Counter()
+        self._seconds = collections.defaultdict(float)
 
     @property
     def score(self) -> float:
@@ -69,6 +72,7 @@ class Report:
         """Adds returns and actions of episodes, and the imagined returns of plans."""
         for simulation in simulations:
             self._append("score", simulation.score)
+            self._count("decisions", simulation.decisions, simulation.seconds)
             self._scores[simulation.task].append(simulation.score)
             actions = simulation.episode["action"][1:]  # Entry 0 precedes them.
             if self._discrete:
@@ -78,6 +82,13 @@ class Report:
                 for index, name in enumerate(("first", "last")):
                     values = simulation.plan_returns[:, index]
                     self._histograms[f"plan_returns/{name}_iteration"].append(values)
+
+    @contextlib.contextmanager
+    def updating(self) -> Iterator[None]:
+        """Times an update, which is made in the context."""
+        start = time.perf_counter()
+        yield
+        self._count("updates", 1, time.perf_counter() - start)
 
     def set(self, key: str, value: float) -> None:
         """Sets a value; only the last one of the phase counts."""
@@ -96,11 +107,21 @@ class Report:
         say(f"step/{'/'.join(PRINTED)} = [{step} {values}]")
         self._recent.clear()
 
+    def print_speed(self) -> None:
+        """Prints how long the phase took, and what it did in a second."""
+        seconds = time.perf_counter() - self._started
+        rates = [
+            f", {rate:.3g} {kind.replace('_per_second', '/s')}"
+            for kind, rate in self._rates().items()
+        ]
+        say(f"The phase took {seconds:.1f} s{''.join(rates)}.")
+
     def write(self, step: int) -> None:
         """Writes scalars and histograms to the default writer."""
         values = {key: _mean(values) for key, values in self._phase.items() if values}
         seconds = time.perf_counter() - self._started
         values["steps_per_second"] = (step - self._first_step) / seconds
+        values |= self._rates()
         if len(self._scores) > 1:
             values |= {f"score/{task}": _mean(x) for task, x in self._scores.items()}
         for key, value in {**values, **self._latest}.items():
@@ -109,6 +130,18 @@ class Report:
             tf.summary.histogram(f"simulation/{task}/returns", scores)
         for key, parts in self._histograms.items():
             tf.summary.histogram(key, np.concatenate([np.ravel(x) for x in parts]))
+
+    def _count(self, kind: str, amount: int, seconds: float) -> None:
+        self._amounts[kind] += amount
+        self._seconds[kind] += seconds
+
+    def _rates(self) -> dict[str, float]:
+        """Updates and decisions per second of what they alone took."""
+        return {
+            f"{kind}_per_second": self._amounts[kind] / seconds
+            for kind, seconds in sorted(self._seconds.items(), reverse=True)
+            if seconds
+        }
 
     def _append(self, key: str, value: tf.Tensor | float) -> None:
         self._phase[key].append(value)
@@ -147,7 +180,7 @@ class Pictures:
         truth, predictions, entropies, mask = tf.nest.map_structure(
             lambda tensor: tensor.numpy(), self._compiled(some, seed)
         )
-        mark = _context(mask.shape[1])
+        mark = context(mask.shape[1])
         for key in truth:
             versions = {name: predictions[name][key] for name in VERSIONS}
             if key == "image":
@@ -159,8 +192,9 @@ class Pictures:
 
     def write_simulations(self, simulations: Sequence[Simulation]) -> None:
         """Writes videos and rewards of episodes to the default writer."""
-        for task, horizon, episode, _ in simulations:
-            group = f"simulation/{task}/horizon_{horizon}"
+        for simulation in simulations:
+            group = f"simulation/{simulation.kind}"
+            episode = simulation.episode
             if "image" in episode:
                 frames = episode["image"]
                 summaries.gif(f"{group}/video", frames[:: -(-len(frames) // VIDEO)])
@@ -176,16 +210,16 @@ class Pictures:
         [N, T], in nats.
         """
         model, actions = self._model, data["action"]
-        cell, context = model.cell, _context(actions.shape[1])
+        cell, seen = model.cell, context(actions.shape[1])
         with noise.stream(seed):
             data = model.prepare(data)
             _, prior, posterior, mask = model.filter(data)
             open_loop = posterior
-            if context < actions.shape[1]:
-                last = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
-                imagined = unroll.open_loop(cell, last, actions[:, context:])
+            if seen < actions.shape[1]:
+                last = tf.nest.map_structure(lambda x: x[:, seen - 1], posterior)
+                imagined = unroll.open_loop(cell, last, actions[:, seen:])
                 open_loop = tf.nest.map_structure(
-                    lambda seen, unseen: tf.concat([seen[:, :context], unseen], 1),
+                    lambda lhs, rhs: tf.concat([lhs[:, :seen], rhs], 1),
                     posterior,
                     imagined,
                 )
@@ -247,7 +281,7 @@ def _write_curves(key, truth, versions, mask, mark) -> None:
     summaries.figure(f"trajectories/{key}", summaries.curves(key, lines, mark))
 
 
-def _context(steps: int) -> int:
+def context(steps: int) -> int:
     """Steps to see before an open-loop prediction, at most half of a short sequence."""
     return max(1, min(CONTEXT, steps // 2))
 

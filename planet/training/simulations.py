@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,17 +30,65 @@ class Simulation(NamedTuple):
       episode: arrays [T, ...], see `simulate.simulate`.
       plan_returns: imagined returns of the candidates in the first and in the last
         iteration of each decision's search, [T - 1, 2, amount]; None if not wanted.
+      promised: what each decision's plan promises, [T - 1]: the mean imagined return of
+        the last iteration's elites; None where nothing was searched.
+      seconds: its share of the time that all episodes of its batch took.
     """
 
     task: str
     horizon: int
     episode: simulate.Episode
     plan_returns: np.ndarray | None = None
+    promised: np.ndarray | None = None
+    seconds: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """Task and horizon, in names of summaries."""
+        return f"{self.task}/horizon_{self.horizon}"
 
     @property
     def score(self) -> float:
         """Return of the episode."""
         return float(self.episode["reward"].sum())
+
+    @property
+    def decisions(self) -> int:
+        """Decisions in the episode."""
+        return len(self.episode["reward"]) - 1
+
+
+class EnvSteps:
+    """Counts environment steps of stored episodes, each of which is read only once.
+
+    Where tasks differ in their action repeats, a decision counts as many steps as it
+    takes on average if each task has as many episodes, all of the greatest length.
+
+    Args:
+      tasks: what `planet.scripts.tasks.load` returns.
+      folder: where their episodes are stored.
+    """
+
+    def __init__(self, tasks: Sequence, folder: pathlib.Path):
+        steps = sum(task.max_length * task.action_repeat for task in tasks)
+        self._repeat = steps / sum(task.max_length for task in tasks)
+        self._folder = folder
+        self._decisions: dict[pathlib.Path, int] = {}
+
+    def count(self) -> int:
+        """Environment steps of all episodes that the folder holds by now."""
+        for path in episode_files.scan(self._folder):
+            if path not in self._decisions:
+                self._decisions[path] = _decisions(path)
+        return round(sum(self._decisions.values()) * self._repeat)
+
+
+def _decisions(path: pathlib.Path) -> int:
+    """Decisions in a stored episode; none where the file is torn."""
+    try:
+        return episode_files.count_decisions(path)
+    except episode_files.TornEpisodeError:
+        return 0
 
 
 def make_batch(task, config: ml_collections.ConfigDict, amount: int) -> BatchEnv:
@@ -192,18 +241,20 @@ class Simulations:
     ) -> list[Simulation]:
         """One episode in each environment, recorded to the folder of the phase, if any.
 
-        Imagined returns are kept only for episodes that are not recorded.
+        What was imagined is kept only for episodes that are not recorded.
         """
         config = self._config
         agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
         folder = str(self._folders[phase]) if phase else None
-        noted = config.summarise_plan_returns and config.cem_iterations and not phase
-        plan_returns = []
+        plan_returns, promised = [], []
 
         def watch():
             progress.update()
-            if noted:
-                plan_returns.append(agent.plan_returns[[0, -1]])
+            if phase or not (returns := agent.plan_returns).size:
+                return
+            promised.append(_mean_of_best(returns[-1], config.cem_topk))
+            if config.summarise_plan_returns:
+                plan_returns.append(returns[[0, -1]])
 
         with tqdm.tqdm(
             desc=f"episode of {task}",
@@ -212,12 +263,26 @@ class Simulations:
             leave=False,
             disable=None,
         ) as progress:
+            start = time.perf_counter()
             episodes = simulate.simulate(
                 agent, envs, self._seeds.next, exploration, folder, watch
             )
+            seconds = (time.perf_counter() - start) / len(episodes)
         simulations = []
         for index, episode in enumerate(episodes):
-            decisions = len(episode["reward"]) - 1
-            plans = np.stack(plan_returns[:decisions])[:, :, index] if noted else None
-            simulations.append(Simulation(task, horizon, episode, plans))
+            found = Simulation(task, horizon, episode, seconds=seconds)
+            decisions = found.decisions
+            if promised:
+                promise = np.stack(promised[:decisions])[:, index]
+                found = found._replace(promised=promise)
+            if plan_returns:
+                plans = np.stack(plan_returns[:decisions])[:, :, index]
+                found = found._replace(plan_returns=plans)
+            simulations.append(found)
         return simulations
+
+
+def _mean_of_best(returns: np.ndarray, topk: int) -> np.ndarray:
+    """Means [B] of the highest of the returns [B, amount] of some candidates."""
+    topk = min(topk, returns.shape[-1])
+    return np.partition(returns, -topk)[:, -topk:].mean(-1)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -19,12 +20,19 @@ import tqdm
 from planet.tools import (
     atomic_files,
     episode_files,
+    machine,
     noise,
     schedule,
     tf1_checkpoint,
 )
 from planet.training import data as data_lib
-from planet.training import define_model, define_summaries, latents, simulations
+from planet.training import (
+    define_model,
+    define_summaries,
+    instruments,
+    latents,
+    simulations,
+)
 from planet.training.simulations import Simulation
 
 LINES_PER_PHASE = 10
@@ -65,6 +73,7 @@ def train(
         data_spec = data_lib.make_data_spec(envs[tasks[0].name])
         model = define_model.define_model(config, data_spec)
         print(model.table(), flush=True)
+        print(f"Training on {_device()}, TensorFlow {tf.__version__}.", flush=True)
         _note_model(model, logdir / "config.yaml")
         trainer = Trainer(logdir, config, model, seeds)
         if trainer.restore():
@@ -84,6 +93,7 @@ def train(
             episodes.collect,
             episodes.test,
             lambda phase: len(episode_files.scan(folders[phase])),
+            simulations.EnvSteps(tasks, folders["train"]).count,
         )
 
 
@@ -91,7 +101,7 @@ class Trainer:
     """Alternates train and test phases until `max_steps`.
 
     Steps count sequences: each batch adds its size. All that is needed to resume an
-    interrupted run is in its checkpoints: weights, optimizers, step and seeds.
+    interrupted run is in its checkpoints: weights, optimizers, step, seeds and minutes.
 
     Source: Hafner et al. 2019, algorithm 1.
 
@@ -119,14 +129,16 @@ class Trainer:
             "test": math.ceil(config.test_steps / self._batch),
         }
         self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._minutes = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self._started = time.perf_counter()
         self._score = math.nan
         self._latents: latents.Collector | None = None
         self._update = tf.function(_checked(model.update))
         self._evaluate = tf.function(_checked(model.evaluate))
         self._pictures = define_summaries.Pictures(model, config.image_bits)
-        self._checkpoint = tf.train.Checkpoint(
-            model=model, step=self._step, seeds=seeds
-        )
+        self._instruments = instruments.Instruments(model, config)
+        self._required = {"model": model, "step": self._step, "seeds": seeds}
+        self._checkpoint = tf.train.Checkpoint(minutes=self._minutes, **self._required)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(logdir / "checkpoints"),
@@ -141,6 +153,17 @@ class Trainer:
         """Sequences seen so far, in training and in testing."""
         return int(self._step.numpy())
 
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        epochs, done = divmod(self.step // self._batch, sum(self._lengths.values()))
+        return epochs * self._lengths["train"] + min(done, self._lengths["train"])
+
+    @property
+    def minutes(self) -> float:
+        """Minutes for which the run has trained and tested, interruptions left out."""
+        return (time.perf_counter() - self._started) / 60
+
     def restore(self) -> bool:
         """Continues from the newest checkpoint; returns whether there is one.
 
@@ -152,11 +175,15 @@ class Trainer:
             return False
         tf1_checkpoint.load(self._model, path)  # Names each weight that is missing.
         try:
-            self._checkpoint.restore(path).assert_existing_objects_matched()
+            required = tf.train.Checkpoint(**self._required)
+            required.restore(path).assert_existing_objects_matched()
         except AssertionError as error:
             reason = " ".join(str(error).split())
             message = f"checkpoint {path} does not fit the run: {reason}"
             raise tf1_checkpoint.CheckpointError(message) from error
+        # Checkpoints of version 1.0 lack them.
+        tf.train.Checkpoint(minutes=self._minutes).restore(path).expect_partial()
+        self._started = time.perf_counter() - 60 * float(self._minutes.numpy())
         return True
 
     def run(
@@ -165,6 +192,7 @@ class Trainer:
         collect: Callable[[int], Sequence[Simulation]],
         test: Callable[[], Sequence[Simulation]],
         count_episodes: Callable[[str], int],
+        count_env_steps: Callable[[], int],
     ) -> Iterator[float]:
         """Trains until `max_steps`.
 
@@ -174,6 +202,7 @@ class Trainer:
             trained on so far, and returns those for training.
           test: runs episodes without exploration.
           count_episodes: number of episodes stored for a phase.
+          count_env_steps: number of environment steps in those stored for training.
 
         Yields:
           The score of each test phase: the mean return of its episodes.
@@ -190,6 +219,7 @@ class Trainer:
         while self.step < config.max_steps:
             epoch, done = divmod(self.step // self._batch, sum(self._lengths.values()))
             phase = "train" if done < self._lengths["train"] else "test"
+            simulations: Sequence[Simulation] = []
             report = define_summaries.Report(self.step, config.discrete_action)
             define_summaries.say(
                 f"Phase {phase} (epoch {epoch + 1}, step {self.step} of "
@@ -204,13 +234,17 @@ class Trainer:
                 report.add_simulations(simulations)
                 self._print_line(report, phase, data)
                 self._score = report.score
+            report.print_speed()
             report.set("episodes", count_episodes(phase))
+            report.set("env_steps", count_env_steps())
+            report.set("updates", self.updates)
+            report.set("minutes", self.minutes)
             with writers[phase].as_default(self.step):
                 report.write(self.step)
                 if self._has_pictures(epoch):
                     self._pictures.write_batch(data, self.step)
-                    if phase == "test":
-                        self._pictures.write_simulations(simulations)
+                    self._pictures.write_simulations(simulations)
+                    self._write_measures(data, simulations)
             writers[phase].flush()
             if phase == "test" or self.step >= config.max_steps:
                 self._save()
@@ -230,10 +264,11 @@ class Trainer:
                 trained = (epoch * length + index) * self._batch
                 ramp = schedule.linear(trained, config.learning_rate_ramp)
                 rate = tf.constant(config.learning_rate * ramp)
-                data = next(batches)
-                results = self._update(data, rate, self._seeds.next())
+                with report.updating():
+                    data = next(batches)
+                    results = self._update(data, rate, self._seeds.next())
+                    self._advance(report, progress, *results)
                 report.set("learning_rate", rate)
-                self._advance(report, progress, *results)
                 report.add_simulations(collect(trained + self._batch))
                 if (index + 1) * LINES_PER_PHASE % length < LINES_PER_PHASE:
                     self._print_line(report, "train", data)
@@ -272,6 +307,14 @@ class Trainer:
         if self._latents:
             self._latents.write(data, phase, self.step)
 
+    def _write_measures(self, data, simulations) -> None:
+        """Writes what the instruments say of the newest batch and the test episodes."""
+        measures = self._instruments.measure(data, self.step)
+        discount = self._config.discount
+        measures["plan"] = instruments.measure_plans(simulations, discount)
+        for name, value in instruments.scalars(measures, "instruments/"):
+            tf.summary.scalar(name, value)
+
     def _has_pictures(self, epoch: int) -> bool:
         """Whether pictures are drawn of an epoch's phases.
 
@@ -284,6 +327,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Writes a checkpoint named by the step."""
+        self._minutes.assign(self.minutes)
         self._manager.save(checkpoint_number=self.step)
 
     def _save_if_best(self, score: float) -> None:
@@ -326,6 +370,16 @@ def _checked(compute: Callable) -> Callable:
         return losses, metrics, tf.reduce_all(finite)
 
     return compute_and_check
+
+
+def _device() -> str:
+    """What TensorFlow computes on."""
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    names = [entry.get("device_name", "of unknown name") for entry in details]
+    return f"GPU ({', '.join(names)})" if names else f"CPU ({machine.processor()})"
 
 
 def first_seed(seed: int | None, logdir: pathlib.Path) -> int:

@@ -105,6 +105,26 @@ def test_only_complete_epochs_are_kept(compile_scores, tmp_path):
     assert {len(values) for values in read(output)["label"].values()} == {2}
 
 
+def test_axes_are_added(compile_scores, tmp_path):
+    written_runs.write_run(tmp_path / "new" / "00001", epochs=2, pace=3.5)
+    written_runs.write_run(tmp_path / "old" / "00001", epochs=2)
+    output = tmp_path / "scores.json"
+    axes = ["minutes", "steps", "env_steps", "updates"]
+    result = compile_scores(tmp_path, output, "--x", *axes)
+    assert result.returncode == 0, result.stderr
+    reason = "no epoch is complete: there is no test/minutes"
+    assert result.stderr == f"Skip {tmp_path}/old/00001: {reason}\n"
+    (content,) = read(output).values()
+    assert list(content) == [*METRICS, *axes]
+    lists = [[3.5, 7], [110, 220], [1000, 2000], [20, 40]]
+    assert [content[axis] for axis in axes] == lists
+    result = compile_scores(tmp_path, output, "--overwrite", "--x", "steps")
+    assert [x["steps"] for x in read(output).values()] == [[110, 220]] * 2
+    result = compile_scores(tmp_path, output, "--x", "seconds")
+    assert result.returncode == 2
+    assert "argument --x: invalid choice: 'seconds'" in result.stderr
+
+
 def test_run_on_states(compile_scores, tmp_path):
     tags = ("loss/zero_step/state", "loss/zero_step/reward")
     written_runs.write_run(tmp_path / "label" / "00001", losses=tags, offset=math.nan)

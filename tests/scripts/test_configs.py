@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 from ruamel import yaml
 
-from planet.scripts import configs, runs, tasks
+from planet.scripts import configs, rules, runs, tasks
 from planet.tools import parameters
 from tests import experiments
 
@@ -79,6 +81,59 @@ def test_aliases(key, alias):
 def test_alias_of_two_parameters():
     config = configs.load("default", {"planner_horizon": 7})
     assert config.collect_horizons == config.summary_horizons == [7]
+
+
+def test_horizons_of_the_task():
+    horizons = {
+        name: tasks.load(tasks.Selection([name]))[0].horizon for name in tasks.names()
+    }
+    measured = [name for name, horizon in horizons.items() if horizon]
+    assert measured
+    for name in (*measured, "dummy"):
+        config = configs.load("cpu", {"tasks": [name]})
+        assert config.collect_horizons == [horizons[name] or 12]
+        params = {"tasks": [name], "planner_horizon": None}
+        assert configs.load("newhp", params).summary_horizons == [horizons[name] or 12]
+    together = ["cartpole_balance_da", "cartpole_swingup_da"]
+    longest = max(horizons[name] or 12 for name in together)
+    assert configs.load("cpu", {"tasks": together}).summary_horizons == [longest]
+    assert configs.load("cpu", {"planner_horizon": 5}).collect_horizons == [5]
+
+
+def test_horizons_are_in_time():
+    horizons = [
+        configs.load(
+            "cpu", {"tasks": ["cartpole_balance"], "action_repeat": repeat}
+        ).collect_horizons[0]
+        for repeat in (8, 4, 16)
+    ]
+    assert horizons == [horizons[0], 2 * horizons[0], horizons[0] / 2]
+
+
+@pytest.mark.parametrize("name", [name for name in configs.CONFIGS if name != "cpu"])
+def test_horizons_of_the_original(name):
+    config = configs.load(name, {"tasks": ["cartpole_balance_da"], "action_repeat": 4})
+    assert config.collect_horizons == config.summary_horizons == [12]
+
+
+def test_warning_of_short_horizons():
+    (task,) = tasks.load(tasks.Selection(["dummy"]))
+    ceilings = {0.48: 515.4, 0.96: 985.0, 1.92: 990.0}
+    task = dataclasses.replace(task, seconds=0.04, ceilings=ceilings)
+
+    def warn(collect, test, task=task):
+        values = {"collect_horizons": collect, "summary_horizons": test}
+        return rules.warn_of_short_horizons(values, [task])
+
+    assert warn([12], [12]) == [
+        "Horizon 12 sees 0.48 s ahead. With a perfect model, 0.48 s reach 515 in "
+        "dummy, but 0.96 s, a horizon of 24, 985."
+    ]
+    (line,) = warn([30], [24, 20])
+    assert line.startswith("Horizon 20 sees 0.80 s ahead. With a perfect model, 0.48 s")
+    assert warn([24], [30]) == []
+    assert warn([11], [11]) == []  # Not measured.
+    assert warn([1], [1], dataclasses.replace(task, ceilings={})) == []
 
 
 def test_plain_forms():

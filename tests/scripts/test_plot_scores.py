@@ -73,6 +73,35 @@ def test_curves_are_means_with_ranges(scores):
     assert texts == ["cheetah_b (2 runs)", "random actions, task"]
 
 
+def test_runs_are_interpolated_on_other_axes():
+    runs = [
+        {"test_score": np.array([0.0, 10, 20]), "minutes": np.array([1.0, 3, 5])},
+        {"test_score": np.array([30.0, 50]), "minutes": np.array([2.0, 4])},
+    ]
+    drawing = plot_scores.plot({"a": runs}, ["test_score"], x="minutes")
+    (panel,) = drawing.axes
+    (line,) = panel.lines
+    np.testing.assert_allclose(line.get_xdata(), [1, 2, 3, 4, 5])
+    np.testing.assert_allclose(line.get_ydata(), [0, 17.5, 25, 32.5, 20])
+    assert panel.get_xlabel() == "minutes of training"
+    corners = {tuple(x) for x in panel.collections[0].get_paths()[0].vertices}
+    assert corners >= {(2, 5), (2, 30), (4, 15), (4, 50)}
+
+
+def test_axes_of_a_file(tmp_path, run_main):
+    path, plot = tmp_path / "scores.json", tmp_path / "plot.png"
+    run = {"test_score": [1, 2, 3], "env_steps": [1000, 2000, 3000]}
+    path.write_text(json.dumps({"a": run, "b": {"test_score": [4, 5, 6]}}))
+    command = [path, "--output", plot, "--metrics", "test_score", "--x", "env_steps"]
+    code, _, err = run_main(plot_scores.main, *command)
+    assert code == 2
+    assert "b lacks env_steps, which compile_scores writes with --x env_steps" in err
+    assert not plot.exists()
+    command += ["--labels", "a", "--smooth", "2"]
+    assert run_main(plot_scores.main, *command)[0] == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
 def test_missing_numbers_are_gaps(scores):
     runs = list(plot_scores.read_scores(scores).items())
     curves = plot_scores.select(runs, ["cheetah_a"])

@@ -13,10 +13,13 @@ def test_table(run_python):
         "gym_breakout",
         "one of 4",
         "250",
+        "",
         "grey image",
         "atari",
     ]
-    assert cells[0][1:4] == ["1 number", "125", "image, position, velocity"]
+    horizon = str(tasks.load(tasks.Selection([tasks.names()[0]]))[0].horizon)
+    seen = "image, position, velocity"
+    assert cells[0][1:5] == ["1 number", "125", horizon, seen]
 
 
 def test_table_of_given_tasks(run_python):
@@ -24,7 +27,7 @@ def test_table_of_given_tasks(run_python):
     assert result.returncode == 0, result.stderr
     *_, row = result.stdout.splitlines()
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    expected = ["1 number", "200", "image, state", "classic-control"]
+    expected = ["1 number", "200", "", "image, state", "classic-control"]
     assert cells == ["gym:Pendulum-v1", *expected]
 
 

@@ -72,7 +72,7 @@ def run_train(run_python, tmp_path):
         (
             ("--params", "{checkpoint_to_load: missing/ckpt}"),
             "checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            "folder of checkpoints, not 'missing/ckpt'",
+            "folder of checkpoints or weights, not 'missing/ckpt'",
         ),
         (
             ("--params", "[tasks]"),
@@ -168,6 +168,23 @@ def test_software_rendering_beside_tensorflow_is_refused(isolation, run_main, tm
     (line,) = err.splitlines()
     assert "isolate_envs: process" in line
     assert not (tmp_path / "logdir").exists()
+
+
+def test_short_horizons_are_warned_about_once(run_main, tmp_path):
+    for name in ("00001", "00002"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "DONE").touch()
+    command = ("--logdir", tmp_path, "--num_runs", 2, "--params")
+    code, out, err = run_main(
+        train.main, *command, "{tasks: [cartpole_balance_da], planner_horizon: 12}"
+    )
+    assert (code, err) == (0, "")
+    warning, *rest = out.splitlines()
+    assert warning.startswith("Horizon 12 sees 0.48 s ahead. With a perfect model, ")
+    assert rest == [f"Skip {tmp_path}/{name}: finished" for name in ("00001", "00002")]
+    params = "{tasks: [cartpole_balance_da], planner_horizon: null}"
+    _, out, _ = run_main(train.main, *command, params)
+    assert out.splitlines() == rest
 
 
 def test_help(run_main):

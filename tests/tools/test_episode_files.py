@@ -40,6 +40,16 @@ def test_what_is_written_is_read(tmp_path):
     assert_equal_episodes(episode_files.read(path), make_episode())
 
 
+def test_decisions_are_counted_without_the_entry_of_the_reset(tmp_path):
+    path = episode_files.write(tmp_path, make_episode(length=4))
+    assert episode_files.count_decisions(path) == 3
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(episode_files.TornEpisodeError):
+        episode_files.count_decisions(path)
+    with pytest.raises(FileNotFoundError):
+        episode_files.count_decisions(tmp_path / "missing.npz")
+
+
 def test_scan_lists_episodes_in_the_order_of_time(tmp_path):
     names = ["20260102T000000-b.npz", "20250102T000000-c.npz", "20260102T000001-a.npz"]
     for name in [*names, "20260102T000000-d.tmp"]:

@@ -1,4 +1,6 @@
 import io
+import re
+import time
 
 import numpy as np
 import pytest
@@ -234,3 +236,22 @@ def test_report(discrete, tmp_path, capsys):
     )
     assert first[0, 0] <= 0 <= first[-1, 1] < last[0, 0] + 1
     assert last[0, 0] <= 1 <= last[-1, 1]
+
+
+def test_speeds_count_what_alone_took_time(tmp_path, capsys):
+    report = define_summaries.Report(0)
+    for _ in range(2):
+        with report.updating():
+            time.sleep(0.1)
+    report.add_simulations([make_simulation(decisions=4, seconds=0.5)] * 2)
+    time.sleep(0.1)
+    report.print_speed()
+    line = capsys.readouterr().out
+    pattern = r"The phase took 0\.\d s, (\S+) updates/s, 8 decisions/s\.\n"
+    updates = float(re.fullmatch(pattern, line)[1])
+    assert 2 < updates < 10
+    with tf.summary.create_file_writer(str(tmp_path)).as_default(1):
+        report.write(1)
+    found = events.read(tmp_path, "scalars")
+    assert found["decisions_per_second"][0].value == 8
+    assert found["updates_per_second"][0].value == pytest.approx(updates, 0.01)

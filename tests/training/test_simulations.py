@@ -38,5 +38,56 @@ def test_a_test_phase_has_as_many_episodes_as_wanted(tmp_path):
         model = define_model.define_model(config, spec)
         seeds = noise.Seeds(0)
         episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
-        returns = [simulation.score for simulation in episodes.test()]
-    assert len(set(returns)) == 3
+        found = episodes.test()
+    assert len({simulation.score for simulation in found}) == 3
+    assert all(simulation.seconds > 0 for simulation in found)
+    assert all(simulation.decisions == task.max_length for simulation in found)
+
+
+def write(folder, decisions):
+    zeros = np.zeros(decisions + 1, np.float32)
+    return episode_files.write(folder, {"action": zeros, "reward": zeros})
+
+
+def test_environment_steps_of_stored_episodes(tmp_path):
+    (task,) = tasks.load(configs.load("debug", {"tasks": ["cartpole_balance"]}))
+    assert (task.action_repeat, task.max_length) == (50, 20)
+    steps = simulations.EnvSteps([task], tmp_path)
+    assert steps.count() == 0
+    first = write(tmp_path, 20)
+    assert steps.count() == 1000
+    write(tmp_path, 7)
+    (tmp_path / "torn.npz").write_bytes(first.read_bytes()[:-50])
+    assert steps.count() == 1350
+    assert simulations.EnvSteps([task], tmp_path).count() == 1350
+
+
+def test_environment_steps_of_tasks_with_action_repeats_of_their_own(tmp_path):
+    settings = {"tasks": ["cartpole_balance", "cheetah_run"]}
+    found = tasks.load(configs.load("newhp", settings))
+    assert [(task.action_repeat, task.max_length) for task in found] == [
+        (8, 125),
+        (4, 250),
+    ]
+    write(tmp_path, 125)
+    write(tmp_path, 250)
+    assert simulations.EnvSteps(found, tmp_path).count() == 2000
+
+
+@pytest.mark.parametrize("cem_topk", [1, 5])
+def test_a_plan_promises_the_mean_of_its_elites(cem_topk):
+    settings = {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread"}
+    settings |= {"cem_topk": cem_topk, "summarise_plan_returns": True}
+    config = configs.load("debug", settings)
+    (task,) = tasks.load(config)
+    with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
+        model = define_model.define_model(config, data.make_data_spec(envs))
+        seeds = noise.Seeds(0)
+        episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
+        (simulation,) = episodes.test()
+    imagined = np.sort(simulation.plan_returns[:, 1])
+    assert simulation.kind == "dummy/horizon_12"
+    assert len(simulation.promised) == len(simulation.episode["reward"]) - 1
+    np.testing.assert_allclose(
+        simulation.promised, imagined[:, -cem_topk:].mean(1), rtol=1e-6
+    )

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ class Run:
             phase: data_lib.make_dataset(self.config, SPEC, None, index)
             for index, phase in enumerate(("train", "test"))
         }
-        return self.trainer.run(datasets, self._collect, self._test, len)
+        count = (len, lambda: 100 * len(self.collected))
+        return self.trainer.run(datasets, self._collect, self._test, *count)
 
     def _test(self):
         self.tests += 1
@@ -88,14 +90,35 @@ def test_phases_scores_lines_and_scalars(tmp_path, capsys):
     common = {
         "score",
         "episodes",
+        "env_steps",
+        "updates",
+        "minutes",
         "steps_per_second",
         "zs_entropy",
         "zs_prior_entropy",
         "zs_divergence",
         *[f"loss/{key}" for key in run.model.losses(batch(run.config))],
     }
-    assert set(test) == common | {"score/a", "score/b"}
-    assert set(train) == common | {"learning_rate", "gradient_norm/model"}
+    measured = {name for name in train if name.startswith("instruments/")}
+    assert {name for name in test if name.startswith("instruments/")} == measured
+    assert measured >= {
+        "instruments/divergence/mean",
+        "instruments/image/ssim/2",
+        "instruments/return/bias",
+        "instruments/reward/error/2",
+    }
+    for name in measured:
+        assert [step for step, _ in train[name]] == [20, 50]
+        assert [step for step, _ in test[name]] == [30, 60]
+    assert set(test) - measured == common | {"score/a", "score/b"}
+    gradients = {"learning_rate", "gradient_norm/model", "updates_per_second"}
+    assert set(train) - measured == common | gradients
+    assert train["updates"] == [(20, 4), (50, 8)]
+    assert test["updates"] == [(30, 4), (60, 8)]
+    assert train["env_steps"] == [(20, 400), (50, 800)]
+    assert test["env_steps"] == [(30, 400), (60, 800)]
+    minutes = [value for _, value in sorted(train["minutes"] + test["minutes"])]
+    assert 0 < minutes[0] < minutes[1] < minutes[2] < minutes[3]
 
 
 def test_pictures_and_histograms_of_each_phase(tmp_path):
@@ -124,6 +147,7 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     for function in (run.trainer._update, run.trainer._evaluate):
         assert function.experimental_get_tracing_count() == 1
     assert run.trainer._pictures._compiled.experimental_get_tracing_count() == 1
+    assert run.trainer._instruments._imagine.experimental_get_tracing_count() == 1
     assert not (tmp_path / "latents").exists()
 
 
@@ -259,6 +283,37 @@ def test_interrupted_run_goes_on_and_voids_what_came_after_its_checkpoint(tmp_pa
     assert second.collected == [25, 30, 35, 40]
     assert [x for x, _ in read(tmp_path / "train")["score"]] == [20, 50]
     assert [x for x, _ in read(tmp_path / "test")["score"]] == [30, 60]
+
+
+def test_minutes_go_on_after_an_interruption_without_its_duration(tmp_path):
+    sizes = {"train_steps": 5, "test_steps": 5}
+    before = time.perf_counter()
+    list(Run(tmp_path, max_steps=20, **sizes).scores())
+    interrupted = time.perf_counter()
+    time.sleep(1)
+    again = time.perf_counter()
+    list(Run(tmp_path, max_steps=40, **sizes).scores())
+    minutes = [value for _, value in read(tmp_path / "test")["minutes"]]
+    assert len(minutes) == 4
+    assert all(np.diff(minutes) > 0)
+    trained = (interrupted - before + time.perf_counter() - again) / 60
+    assert minutes[-1] < trained
+    assert [x for _, x in read(tmp_path / "test")["updates"]] == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_without_minutes_is_continued(tmp_path):
+    old = Run(tmp_path, max_steps=10)
+    old.trainer._step.assign(20)
+    checkpoint = tf.train.Checkpoint(**old.trainer._required)
+    folder = str(tmp_path / "checkpoints")
+    tf.train.CheckpointManager(checkpoint, folder, 5).save(checkpoint_number=20)
+    names = [name for name, _ in tf.train.list_variables(folder)]
+    assert not any("minutes" in name for name in names)
+    run = Run(tmp_path, max_steps=40)
+    assert run.restored
+    assert run.trainer.step == 20
+    list(run.scores())
+    assert 0 < read(tmp_path / "test")["minutes"][-1][1] < 1
 
 
 def test_loss_that_is_not_finite_ends_the_run(tmp_path):

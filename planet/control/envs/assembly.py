@@ -55,6 +55,9 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         state_size=sum(sizes.values()),
         uses_dm_control=spec.uses_dm_control,
         extra=spec.extra,
+        action_repeat=repeat,
+        seconds=spec.timestep and spec.timestep * repeat,
+        ceilings=spec.ceilings,
     )
 
 

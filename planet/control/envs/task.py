@@ -1,9 +1,13 @@
 """Descriptions of tasks: the catalogue's, the user's choices, and the result."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import gymnasium
+
+# Share of the highest ceiling that a planning horizon has to reach to be enough.
+ENOUGH = 0.9
 
 
 class TaskError(ValueError):
@@ -35,6 +39,9 @@ class TaskSpec:
       emulated: Whether an emulator repeats the actions, rather than a wrapper.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
+      timestep: Seconds of a step, before actions are repeated; None where unknown.
+      ceilings: Return of planning with a perfect model, by the seconds it looks ahead,
+          as measured by `benchmarks.ceilings`; needs `timestep`.
     """
 
     make: Callable[..., gymnasium.Env]
@@ -51,6 +58,8 @@ class TaskSpec:
     emulated: bool = False
     uses_dm_control: bool = False
     extra: str | None = None
+    timestep: float | None = None
+    ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +99,9 @@ class Task:
       state_size: Entries of the state, where the agent sees one.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
+      action_repeat: Environment steps of a decision.
+      seconds: Length of a decision, where it is known.
+      ceilings: Return of planning with a perfect model, by the seconds it looks ahead.
     """
 
     name: str
@@ -103,3 +115,20 @@ class Task:
     state_size: int = 0
     uses_dm_control: bool = False
     extra: str | None = None
+    action_repeat: int = 1
+    seconds: float | None = None
+    ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def foresight(self) -> float | None:
+        """Seconds to plan ahead that are enough; None where that is not known."""
+        goal = ENOUGH * max(self.ceilings.values(), default=0)
+        enough = (time for time, ceiling in self.ceilings.items() if ceiling >= goal)
+        return min(enough, default=None)
+
+    @property
+    def horizon(self) -> int | None:
+        """Decisions to plan that are enough; None where that is not known."""
+        if self.foresight is None or self.seconds is None:
+            return None
+        return math.ceil(round(self.foresight / self.seconds, 6))

@@ -18,6 +18,32 @@ def test_action_repeat_of_the_configuration_wins():
     assert [task.max_length for task in given] == [20, 20]
 
 
+def test_horizon_is_the_shortest_that_is_nearly_as_good_as_any():
+    task = dataclasses.replace(load_one("dummy"), seconds=0.04)
+    assert (task.foresight, task.horizon) == (None, None)
+    ceilings = {0.24: 200.0, 0.48: 899.0, 0.96: 901.0, 1.92: 1000.0}
+    task = dataclasses.replace(task, ceilings=ceilings)
+    assert (task.foresight, task.horizon) == (0.96, 24)
+    assert dataclasses.replace(task, seconds=0.08).horizon == 12
+    assert dataclasses.replace(task, seconds=0.05).horizon == 20
+    assert dataclasses.replace(task, seconds=None).horizon is None
+
+
+def test_time_of_a_decision_is_that_of_the_environment():
+    measured = [name for name in tasks.names() if load_one(name).ceilings]
+    assert measured
+    for name in measured:
+        task = load_one(name, observations="nothing")
+        timestep = task.env_ctor().unwrapped.dt
+        assert task.seconds == pytest.approx(timestep * task_repeat(task))
+        twice = load_one(name, action_repeat=2 * task_repeat(task))
+        assert twice.seconds == pytest.approx(2 * task.seconds)
+
+
+def task_repeat(task):
+    return tasks.TASKS[task.name]().action_repeat
+
+
 def test_state_is_what_the_components_are(tmp_path, process):
     task = load_one("cartpole_balance_da", action_repeat=50)
     (shown,) = play(task, tmp_path / "image")
