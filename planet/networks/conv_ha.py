@@ -119,7 +119,8 @@ class ToPixels(keras.layers.Conv2DTranspose):
 @tf.custom_gradient
 def _transposed(inputs: tf.Tensor, kernel: tf.Tensor):
     """What `ToPixels` computes, without a bias, from a kernel [size, size, C, I]."""
-    half, channels, depth = kernel.shape[0] // 2, *kernel.shape[2:]
+    size, _, channels, depth = kernel.shape
+    half = size // 2
     blocks = tf.reshape(kernel, [half, 2, half, 2, channels, depth])
     blocks = tf.transpose(tf.reverse(blocks, [0, 2]), [0, 2, 5, 1, 3, 4])
     blocks = tf.reshape(blocks, [half, half, depth, 4 * channels])
