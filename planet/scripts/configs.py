@@ -174,6 +174,12 @@ PARAMETERS = {
     "learning_rate_ramp": _P(
         10_000, kinds.integer(0), "steps over which the learning rate rises from 0"
     ),
+    "learning_rate_drop": _P(
+        None,
+        kinds.optional(kinds.integer(1)),
+        "steps of training after which the learning rate is 0.3 times as high; null: "
+        "never",
+    ),
     "adam_epsilon": _P(1e-4, kinds.positive, "epsilon of Adam"),
     "gradient_clipping": _P(
         1000.0, kinds.positive, "largest global gradient norm", "main_gradient_clipping"
@@ -317,7 +323,7 @@ def cpu() -> dict[str, Any]:
         "cem_iterations": 5,
         "train_steps": 8000,
         "test_steps": 160,
-        "max_steps": 160_000,
+        "max_steps": 230_000,
         "num_seed_episodes": 10,
         "collect_every": 1600,
     }

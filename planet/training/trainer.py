@@ -36,6 +36,7 @@ from planet.training import (
 from planet.training.simulations import Simulation
 
 LINES_PER_PHASE = 10
+LEARNING_RATE_DROP = 0.3
 PICTURES_EVERY = 100  # Sequences; drawing takes as long as training on some of them.
 CHECKPOINTS_TO_KEEP = 5
 PROGRESS = (
@@ -262,8 +263,7 @@ class Trainer:
         with self._progress("train", epoch, done) as progress:
             for index in range(done, length):
                 trained = (epoch * length + index) * self._batch
-                ramp = schedule.linear(trained, config.learning_rate_ramp)
-                rate = tf.constant(config.learning_rate * ramp)
+                rate = tf.constant(learning_rate(config, trained), tf.float32)
                 with report.updating():
                     data = next(batches)
                     results = self._update(data, rate, self._seeds.next())
@@ -380,6 +380,14 @@ def _device() -> str:
     )
     names = [entry.get("device_name", "of unknown name") for entry in details]
     return f"GPU ({', '.join(names)})" if names else f"CPU ({machine.processor()})"
+
+
+def learning_rate(config: ml_collections.ConfigDict, trained: int) -> float:
+    """The learning rate after a number of sequences of training."""
+    drop = config.learning_rate_drop
+    dropped = drop is not None and trained >= drop
+    ramp = schedule.linear(trained, config.learning_rate_ramp)
+    return config.learning_rate * ramp * (LEARNING_RATE_DROP if dropped else 1.0)
 
 
 def first_seed(seed: int | None, logdir: pathlib.Path) -> int:

@@ -321,3 +321,10 @@ def test_loss_that_is_not_finite_ends_the_run(tmp_path):
     run.model.heads["reward"].trainable_variables[-1].assign([np.nan])
     with pytest.raises(FloatingPointError, match="zero_step/reward is nan at step 5"):
         list(run.scores())
+
+
+def test_learning_rate_rises_and_drops_once():
+    settings = {"learning_rate_ramp": 100, "learning_rate_drop": 1000}
+    config = configs.load("newhp", settings)
+    rates = [trainer.learning_rate(config, trained) for trained in (50, 999, 1000)]
+    assert rates == pytest.approx([0.0005, 0.001, 0.0003])
