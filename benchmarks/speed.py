@@ -60,6 +60,7 @@ def main() -> None:
             f"| {rate / peak:.0%} |",
             flush=True,
         )
+    print(f"\nThe matrix product again: {measure_peak(repeats):.0f} GFLOP/s")
 
 
 def print_machine(repeats: int) -> float:
@@ -93,31 +94,37 @@ def measure_peak(repeats: int, size: int = 4096) -> float:
     return 2e-9 * size**3 / measure(lambda _: product(), repeats)
 
 
-def decision(config_name: str) -> tuple[Callable, float]:
-    """A planning decision for one environment, and its operations."""
-    config = configs.load(config_name, {})
-    model = define_model.define_model(config, DATA_SPEC)
+def decision(
+    precision: str, envs: int = 1, discrete: bool = False
+) -> tuple[Callable, float]:
+    """A planning decision for some environments at once, and its operations."""
+    params = {"precision": precision, "discrete_action": discrete}
+    if discrete:
+        params["tasks"] = ["cartpole_balance_da"]
+    config = configs.load("default", params)
+    spec = {**DATA_SPEC, "action": (5,)} if discrete else DATA_SPEC
+    model = define_model.define_model(config, spec)
     count, (horizon,) = Count(model), config.collect_horizons
     imagined = config.cem_iterations * config.cem_amount * horizon
     flop = count.encoder() + count.cell() + count.head("reward") * imagined
     flop += count.cell("transition") * imagined
-    return decide(config, model, DATA_SPEC), flop
+    return decide(config, model, spec, envs), envs * flop
 
 
-def decide(config, model: define_model.Model, spec: Mapping) -> Callable:
-    """What makes one decision, for one environment, of an agent with that model."""
+def decide(config, model: define_model.Model, spec: Mapping, envs: int = 1) -> Callable:
+    """What makes one decision, for some environments, of an agent with that model."""
     (horizon,) = config.collect_horizons
-    agent = simulations.make_agent(config, model, horizon, 1, *spec["action"])
-    image = np.random.default_rng(0).integers(0, 256, (1, *spec["image"]), np.uint8)
+    agent = simulations.make_agent(config, model, horizon, envs, *spec["action"])
+    image = np.random.default_rng(0).integers(0, 256, (envs, *spec["image"]), np.uint8)
     return lambda number: agent.act({"image": image}, 0.3, [0, number])
 
 
-def update(config_name: str) -> tuple[Callable, float]:
+def update(config_name: str, precision: str) -> tuple[Callable, float]:
     """A model update on one batch, and its operations.
 
     The backward pass of a linear layer takes twice the operations of the forward pass.
     """
-    config = configs.load(config_name, {})
+    config = configs.load(config_name, {"precision": precision})
     model = define_model.define_model(config, DATA_SPEC)
     batch, steps = config.batch_shape
     random = np.random.default_rng(0)
@@ -193,10 +200,16 @@ def _operations(variables) -> float:
 
 
 CASES = {
-    "planning decision, default": functools.partial(decision, "default"),
-    "update 8 x 50, newhp": functools.partial(update, "newhp"),
-    "update 8 x 50, default": functools.partial(update, "default"),
-    "update 50 x 50, icml": functools.partial(update, "icml"),
+    f"{name}, {precision}": functools.partial(prepare, precision=precision)
+    for name, prepare in {
+        "decision": decision,
+        "decision, 4 environments at once": functools.partial(decision, envs=4),
+        "decision, 5 discrete actions": functools.partial(decision, discrete=True),
+        "update 8 x 50, newhp": functools.partial(update, "newhp"),
+        "update 8 x 50, default": functools.partial(update, "default"),
+        "update 50 x 50, icml": functools.partial(update, "icml"),
+    }.items()
+    for precision in ("float32", "bfloat16")
 }
 
 
