@@ -111,9 +111,12 @@ class ToPixels(keras.layers.Conv2DTranspose):
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Images [N, 2 (H - 1) + size, 2 (W - 1) + size, C] from [N, H, W, I]."""
-        kernel, bias = map(tf.convert_to_tensor, (self.kernel, self.bias))
-        return tf.nn.bias_add(_transposed(inputs, kernel), bias)
+        """Images float32 [N, 2 (H - 1) + size, ..., C] from [N, H, W, I].
+
+        The bias is added in float32, as its gradient is a sum over all pixels.
+        """
+        images = _transposed(inputs, tf.convert_to_tensor(self.kernel))
+        return tf.nn.bias_add(*(tf.cast(x, tf.float32) for x in (images, self.bias)))
 
 
 @tf.custom_gradient

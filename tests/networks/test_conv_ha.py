@@ -148,3 +148,22 @@ def test_dumbnet(channels):
     )
     features = model.cell.features_from_state(posterior)
     assert model.heads["image"](features).mean().shape == (2, 64, 64, channels)
+
+
+def test_to_pixels_is_a_transposed_convolution():
+    ours, theirs = conv_ha.ToPixels(3, 6, 2), keras.layers.Conv2DTranspose(3, 6, 2)
+    images = tf.random.stateless_normal([2, 30, 30, 5], [0, 0])
+    upstream = tf.random.stateless_normal([2, 64, 64, 3], [0, 1])
+    results = []
+    for layer in (theirs, ours):
+        layer.build(images.shape)
+        layer.set_weights(
+            [tf.random.stateless_normal(w.shape, [0, 2]) for w in theirs.weights]
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            output = layer(images)
+        variables = layer.trainable_variables
+        results.append([output, *tape.gradient(output, [images, *variables], upstream)])
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)

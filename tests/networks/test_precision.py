@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet.networks import conv_ha, precision
+from planet.networks import precision
 from planet.scripts import configs
 from planet.training import define_model
 from tests.training.test_define_model import SPEC, make_batch
@@ -38,6 +38,7 @@ def losses_and_gradient(model, data):
 
 @pytest.mark.parametrize("settings", MODELS, ids=str)
 def test_bfloat16_hardly_changes_losses_and_direction_of_the_gradient(settings):
+    keras.utils.set_random_seed(0)
     data = make_batch()
     exact = make_model("float32", **settings)
     weights = [variable.numpy() for variable in exact.trainable_variables]
@@ -45,9 +46,9 @@ def test_bfloat16_hardly_changes_losses_and_direction_of_the_gradient(settings):
     losses, gradient = losses_and_gradient(exact, data)
     others, other = losses_and_gradient(rounded, data)
     for key, value in losses.items():
-        np.testing.assert_allclose(others[key], value, rtol=5e-3, err_msg=key)
+        np.testing.assert_allclose(others[key], value, rtol=2e-3, err_msg=key)
     norms = np.linalg.norm(gradient) * np.linalg.norm(other)
-    assert gradient @ other / norms > 0.98
+    assert gradient @ other / norms > 0.995
 
 
 def test_only_products_are_rounded():
@@ -72,22 +73,3 @@ def test_scope_ends_with_its_block():
 def test_fastest_is_one_of_the_precisions():
     assert precision.fastest() in precision.POLICIES
     assert "products in" in make_model("auto").table()
-
-
-def test_to_pixels_is_a_transposed_convolution():
-    ours, theirs = conv_ha.ToPixels(3, 6, 2), keras.layers.Conv2DTranspose(3, 6, 2)
-    images = tf.random.stateless_normal([2, 30, 30, 5], [0, 0])
-    upstream = tf.random.stateless_normal([2, 64, 64, 3], [0, 1])
-    results = []
-    for layer in (theirs, ours):
-        layer.build(images.shape)
-        layer.set_weights(
-            [tf.random.stateless_normal(w.shape, [0, 2]) for w in theirs.weights]
-        )
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            output = layer(images)
-        variables = layer.trainable_variables
-        results.append([output, *tape.gradient(output, [images, *variables], upstream)])
-    for expected, found in zip(*results, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
