@@ -1,7 +1,8 @@
 """Where the time of a decision or an update goes, by `python -m benchmarks.profiles`.
 
 Prints the rates of the matrix products of a decision, each alone, and how long each
-kind of operation runs, in milliseconds of all threads together, by TensorFlow's profiler.
+kind of operation runs, in milliseconds of all threads together, as the profiler of
+TensorFlow sees it.
 """
 
 import argparse
