@@ -142,7 +142,7 @@ def play(job: Job) -> float:
     random = np.random.default_rng([job.index, job.horizon])
     env = task.env_ctor()
     env.reset(seed=job.index)
-    simulator = Simulator(env, tasks.TASKS[job.task]().action_repeat)
+    simulator = Simulator(env, task.action_repeat)
     total, ended = 0.0, False
     while not ended:
         action = plan(simulator, job.horizon, task.action_size, job.search, random)
@@ -156,13 +156,12 @@ def play(job: Job) -> float:
 def describe(name: str) -> dict[str, Any]:
     """A task without ceilings: action repeat, seconds of a decision, random returns."""
     (task,) = tasks.load(tasks.Selection([name], observations="nothing"))
-    repeat = tasks.TASKS[name]().action_repeat
     env = task.env_ctor()
-    seconds = Simulator(env, repeat).seconds
+    seconds = Simulator(env, task.action_repeat).seconds
     env.close()
     random = random_returns.summary(random_returns.play(task, RANDOM_EPISODES, 1, 0))
     return {
-        "action_repeat": repeat,
+        "action_repeat": task.action_repeat,
         "seconds": seconds,
         "random": random["mean"],
         "ceilings": {},

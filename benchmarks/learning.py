@@ -35,7 +35,7 @@ PROG = "benchmarks.learning"
 ROOT = pathlib.Path(__file__).parent.parent
 POLL = 1  # Seconds between looks at a run in training.
 TAGS = {
-    **{axis: (f"test/{axis}",) for axis in ("env_steps", "updates", "minutes")},
+    **compile_scores.AXIS_TAGS,
     "episodes": ("train/episodes",),
     "collected_return": ("train/score",),
     **compile_scores.TAGS,

@@ -25,7 +25,13 @@ CASES: dict[str, Callable] = {
     "newhp": lambda precision: speed.update("newhp", precision),
     "default": lambda precision: speed.update("default", precision),
 }
-PRODUCTS = [(1000, 400, 400), (1000, 400, 200), (1000, 200, 200), (1000, 200, 30)]
+PRODUCTS = [
+    (4096, 4096, 4096),
+    (1000, 400, 400),
+    (1000, 400, 200),
+    (1000, 200, 200),
+    (1000, 200, 30),
+]
 PRODUCTS += [(1000, 36, 200)]
 PROFILED = 3  # Calls.
 SHOWN = 20  # Kinds of operations.
@@ -53,7 +59,8 @@ def main() -> None:
 
 def product_rate(precision: str, rows: int, inputs: int, outputs: int) -> float:
     """GFLOP/s of a product with a bias, [rows, inputs] times [inputs, outputs]."""
-    dtype, amount = tf.as_dtype(precision), 20
+    dtype = tf.as_dtype(precision)
+    amount = 20 if rows * inputs * outputs < 1e10 else 1
     lhs = [tf.cast(tf.random.normal([rows, inputs]), dtype) for _ in range(amount)]
     weights, bias = tf.ones([inputs, outputs], dtype), tf.ones([outputs], dtype)
 

@@ -24,10 +24,6 @@ PROG = "planet.scripts.analyse_latents"
 SUFFIXES = ("json", "csv", "png", "svg")
 
 
-class SkippedRunError(Exception):
-    """A run that can't be analysed; the message is one line."""
-
-
 def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]]:
     """R² of linear readouts from the states that a run saved last.
 
@@ -47,13 +43,13 @@ def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]
       steps there were to fit to and to evaluate on. None stands for an undefined R².
 
     Raises:
-      SkippedRunError: There is nothing to analyse.
+      RunError: There is nothing to analyse.
     """
     step, train, test = _read_newest_epoch(run / "latents")
     states = [key for key in latent_files.STATES if key in train]
     diagnostics = sorted(train.keys() - {*states, *latent_files.OTHERS})
     if not diagnostics:
-        raise SkippedRunError("its task tells nothing beside the image")
+        raise runs.RunError("its task tells nothing beside the image")
     inputs = [
         (key, amount)
         for key in states
@@ -98,7 +94,7 @@ def _read_newest_epoch(folder):
             parts[arrays["phase"]].append(arrays)
     if not parts["train"]:
         reason = "no states of a train phase and the test phase after it in latents/"
-        raise SkippedRunError(reason)
+        raise runs.RunError(reason)
     return steps[0], *(_join(parts[phase]) for phase in ("train", "test"))
 
 
@@ -191,17 +187,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = {suffix: args.output / f"r2.{suffix}" for suffix in SUFFIXES}
     if not args.overwrite:
         parser.refuse_existing(*paths.values())
-    found = []
-    for folder in args.runs:
-        found += runs.find(folder)
-        if not runs.find(folder):
-            _say(f"Skip {folder}: there is no run in it")
     results = []
-    for name, run in runs.name(found).items():
+    for name, run in runs.find_all(args.runs).items():
         try:
             results += [{"run": name, **row} for row in analyse(run, args.components)]
-        except SkippedRunError as error:
-            _say(f"Skip {name}: {error}")
+        except runs.RunError as error:
+            print(f"Skip {name}: {error}", file=sys.stderr, flush=True)
     if not results:
         parser.error("no run has states to analyse; train with collect_latents: true")
     print(table(results))
@@ -255,10 +246,6 @@ def _make_parser() -> cli.Parser:
     )
     parser.add_overwrite()
     return parser
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ TAGS = {
     "image_loss_te": ("test/loss/zero_step/image", "test/loss/zero_step/state"),
     "reward_loss_te": ("test/loss/zero_step/reward",),
 }
-AXES = ("steps", "env_steps", "updates", "minutes")
+AXIS_TAGS = {axis: (f"test/{axis}",) for axis in ("env_steps", "updates", "minutes")}
+AXES = ("steps", *AXIS_TAGS)
 
 Scalars = Mapping[str, Sequence[events.Event]]
 
@@ -78,7 +79,7 @@ def compile_run(
     Raises:
       EventsError: The run's events cannot be read, or no epoch is complete.
     """
-    tags = TAGS | {axis: (f"test/{axis}",) for axis in axes if axis != "steps"}
+    tags = TAGS | {axis: AXIS_TAGS[axis] for axis in axes if axis in AXIS_TAGS}
     names = [*TAGS, *axes]
     epochs = list(read_epochs(run, tags))
     for name in names:

@@ -25,10 +25,6 @@ DISTANCES = (1, 2, 4, 8, 12, 24)
 OTHERS = ("image", "return", "divergence", "plan")  # Measures that are of no vector.
 
 
-class SkippedRunError(Exception):
-    """A run that can't be measured; the message is one line."""
-
-
 def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
     """Measures a run.
 
@@ -41,7 +37,7 @@ def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
       `step` of the checkpoint and `measures`, see `instruments.measure_run`.
 
     Raises:
-      SkippedRunError: There is nothing to measure.
+      RunError: There is nothing to measure.
       EnvError: An environment does not work.
     """
     from planet.tools import tf1_checkpoint
@@ -56,7 +52,7 @@ def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
         folder = run / f"{args.phase}_episodes"
         episodes = instruments.read_newest(folder, args.newest)
         if not episodes:
-            raise SkippedRunError(f"there is no episode in {folder}")
+            raise runs.RunError(f"there is no episode in {folder}")
         config.test_episodes = max(1, args.episodes)
         measures = instruments.measure_run(
             config, checkpoint, episodes, args.distances, played
@@ -68,7 +64,7 @@ def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
         tf1_checkpoint.CheckpointError,
         OSError,
     ) as error:
-        raise SkippedRunError(" ".join(str(error).split())) from error
+        raise runs.RunError(" ".join(str(error).split())) from error
     return {"step": step, "measures": measures}
 
 
@@ -214,17 +210,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _diagnose_all(args):
     """What was found, by name of the run; runs that can't be measured are named."""
-    found = []
-    for folder in args.runs:
-        found += runs.find(folder)
-        if not runs.find(folder):
-            _say(f"Skip {folder}: there is no run in it")
     results = {}
-    for name, run in runs.name(found).items():
+    for name, run in runs.find_all(args.runs).items():
         try:
             results[name] = diagnose(run, args)
-        except SkippedRunError as error:
-            _say(f"Skip {name}: {error}")
+        except runs.RunError as error:
+            print(f"Skip {name}: {error}", file=sys.stderr, flush=True)
     return results
 
 
@@ -283,10 +274,6 @@ def _make_parser() -> cli.Parser:
     )
     parser.add_overwrite()
     return parser
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -145,13 +145,7 @@ def _make_parser() -> cli.Parser:
         "tasks; but they depend on --num_agents, because agents that plan in one batch "
         "share random numbers.",
     )
-    parser.add_argument(
-        "--logdir",
-        type=cli.existing_folder,
-        required=True,
-        metavar="RUN",
-        help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
-    )
+    runs.add_run(parser)
     runs.add_checkpoint(parser)
     parser.add_argument(
         "--tasks", nargs="+", metavar="NAME", help="tasks of the run (default: all)"

@@ -94,13 +94,7 @@ def _make_parser() -> cli.Parser:
         "Exports the agent of a run to a folder for planet.scripts.evaluate: its "
         "settings, its weights in half precision, and the command that trained it.",
     )
-    parser.add_argument(
-        "--logdir",
-        type=cli.existing_folder,
-        required=True,
-        metavar="RUN",
-        help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
-    )
+    runs.add_run(parser)
     runs.add_checkpoint(parser)
     parser.add_argument(
         "--output",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 from collections.abc import Iterable
 
 import ml_collections
@@ -39,6 +40,17 @@ def find_one(folder: pathlib.Path) -> pathlib.Path:
         names = ", ".join(run.name for run in found)
         raise RunError(f"{folder} holds several runs; choose one: {names}")
     return found[0]
+
+
+def find_all(folders: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """The runs that the folders are or hold, by `name`; says which hold none."""
+    found = []
+    for folder in folders:
+        inside = find(folder)
+        found += inside
+        if not inside:
+            print(f"Skip {folder}: there is no run in it", file=sys.stderr, flush=True)
+    return name(found)
 
 
 def name(runs: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
@@ -87,6 +99,17 @@ def choose_checkpoint(
         steps = ", ".join(map(str, found))
         raise RunError(f"no checkpoint of step {step}; there are {steps}")
     return step, found[step]
+
+
+def add_run(parser: cli.Parser) -> None:
+    """Adds the flag for the folder in which `find_one` is to look."""
+    parser.add_argument(
+        "--logdir",
+        type=cli.existing_folder,
+        required=True,
+        metavar="RUN",
+        help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
+    )
 
 
 def add_checkpoint(parser: cli.Parser) -> None:

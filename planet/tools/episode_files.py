@@ -6,11 +6,14 @@ with zero action and zero reward; after that, the action at t leads to the obser
 and reward at t.
 """
 
+import contextlib
 import datetime
 import io
 import os
 import pathlib
 import uuid
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
 
 import numpy as np
 
@@ -63,12 +66,9 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
       OSError: The file cannot be read at all.
     """
     content = pathlib.Path(path).read_bytes()
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            episode = {name: arrays[name] for name in arrays.files}
+    with _arrays(path, io.BytesIO(content)) as arrays:
+        episode = {name: arrays[name] for name in arrays}
         lengths = {name: len(episode[name]) for name in (*REQUIRED, *episode)}
-    except Exception as error:  # A damaged archive can fail in a dozen ways.
-        raise TornEpisodeError(path, f"{type(error).__name__}: {error}") from error
     if len(set(lengths.values())) > 1:
         raise TornEpisodeError(path, f"lengths differ: {lengths}")
     return episode
@@ -81,11 +81,16 @@ def count_decisions(path: str | os.PathLike) -> int:
       TornEpisodeError: The file is damaged.
       OSError: The file cannot be read at all.
     """
+    with pathlib.Path(path).open("rb") as file, _arrays(path, file) as arrays:
+        return len(arrays["reward"]) - 1
+
+
+@contextlib.contextmanager
+def _arrays(path: str | os.PathLike, file: BinaryIO) -> Iterator[Mapping]:
+    """The arrays in an open file; TornEpisodeError if it, or what is read, fails."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return len(arrays["reward"]) - 1
-    except OSError:
-        raise
+        with np.load(file, allow_pickle=False) as arrays:
+            yield arrays
     except Exception as error:  # A damaged archive can fail in a dozen ways.
         raise TornEpisodeError(path, f"{type(error).__name__}: {error}") from error
 
