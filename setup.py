@@ -113,6 +113,7 @@ setuptools.setup(
     },
     extras_require={
         **ENVIRONMENTS,
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # With what NVIDIA GPUs need.
         "mp4": [MP4],
         "test": [
             MP4,

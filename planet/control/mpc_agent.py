@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from planet.control import planning
-from planet.tools import noise
+from planet.tools import devices, noise
 
 
 class MPCAgent:
@@ -29,6 +29,7 @@ class MPCAgent:
       num_envs: number of environments, B.
       action_size: size of an action, A.
       warm_start: start each search from the previous plan, shifted by one step.
+      jit: whether XLA compiles decisions, see `devices.function`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class MPCAgent:
         num_envs: int,
         action_size: int,
         warm_start: bool = False,
+        jit: str = "never",
     ):
         self._cell = cell
         self._embed = embed
@@ -52,7 +54,7 @@ class MPCAgent:
         self._num_envs = num_envs
         self._action_size = action_size
         self._warm_start = warm_start
-        self._compiled = tf.function(self._decide)
+        self._compiled = devices.function(self._decide, jit)
         self.reset()
 
     @property

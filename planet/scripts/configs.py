@@ -146,6 +146,14 @@ PARAMETERS = {
         kinds.choice(("float32", "bfloat16", "auto"), "precision"),
         "what products and convolutions multiply; auto: whatever is faster here",
     ),
+    "tf32": _P(
+        False, kinds.boolean, "whether GPUs may multiply 19 of the bits of a float32"
+    ),
+    "jit": _P(
+        "auto",
+        kinds.choice(("auto", "always", "never"), "jit"),
+        "whether XLA compiles updates and decisions; auto: on accelerators",
+    ),
     # Losses.
     "image_loss_scale": _P(
         1.0, kinds.number(0), "scale of the loss of images, or of other observations"

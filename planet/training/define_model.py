@@ -13,6 +13,7 @@ import tensorflow as tf
 from planet.models import base, clockwork, paired
 from planet.networks import basic, dense, precision
 from planet.tools import (
+    devices,
     extensions,
     noise,
     overshooting,
@@ -38,6 +39,7 @@ def define_model(
     Returns:
       The model, ready to be trained, restored or used.
     """
+    devices.prepare(config.tf32)
     products = config.precision
     if products == "auto":
         products = precision.fastest()

@@ -171,6 +171,7 @@ def make_agent(
         num_envs,
         action_size,
         config.warm_start,
+        config.jit,
     )
 
 

@@ -19,8 +19,8 @@ import tqdm
 
 from planet.tools import (
     atomic_files,
+    devices,
     episode_files,
-    machine,
     noise,
     schedule,
     tf1_checkpoint,
@@ -62,7 +62,6 @@ def train(
     folders = {phase: logdir / f"{phase}_episodes" for phase in data_lib.PHASES}
     start = first_seed(config.seed, logdir)
     keras.utils.set_random_seed(start)
-    seeds = noise.Seeds(start)
     with contextlib.ExitStack() as stack:
         envs = {
             task.name: stack.enter_context(
@@ -73,8 +72,12 @@ def train(
         simulations.collect_seed_episodes(config, tasks, envs, folders, start)
         data_spec = data_lib.make_data_spec(envs[tasks[0].name])
         model = define_model.define_model(config, data_spec)
+        seeds = noise.Seeds(start)
         print(model.table(), flush=True)
-        print(f"Training on {_device()}, TensorFlow {tf.__version__}.", flush=True)
+        print(
+            f"Training on {devices.describe()}, TensorFlow {tf.__version__}.",
+            flush=True,
+        )
         _note_model(model, logdir / "config.yaml")
         trainer = Trainer(logdir, config, model, seeds)
         if trainer.restore():
@@ -134,8 +137,8 @@ class Trainer:
         self._started = time.perf_counter()
         self._score = math.nan
         self._latents: latents.Collector | None = None
-        self._update = tf.function(_checked(model.update))
-        self._evaluate = tf.function(_checked(model.evaluate))
+        self._update = devices.function(_checked(model.update), config.jit)
+        self._evaluate = devices.function(_checked(model.evaluate), config.jit)
         self._pictures = define_summaries.Pictures(model, config.image_bits)
         self._instruments = instruments.Instruments(model, config)
         self._required = {"model": model, "step": self._step, "seeds": seeds}
@@ -370,16 +373,6 @@ def _checked(compute: Callable) -> Callable:
         return losses, metrics, tf.reduce_all(finite)
 
     return compute_and_check
-
-
-def _device() -> str:
-    """What TensorFlow computes on."""
-    details = map(
-        tf.config.experimental.get_device_details,
-        tf.config.list_physical_devices("GPU"),
-    )
-    names = [entry.get("device_name", "of unknown name") for entry in details]
-    return f"GPU ({', '.join(names)})" if names else f"CPU ({machine.processor()})"
 
 
 def learning_rate(config: ml_collections.ConfigDict, trained: int) -> float:
