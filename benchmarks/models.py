@@ -14,6 +14,7 @@ import os
 import pathlib
 import tempfile
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
@@ -84,36 +85,73 @@ def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
 
 def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> str:
     """The measurements of a model."""
+    from benchmarks import speed
+
+    learned = learn(config, spec, folder, updates)
+    decision = speed.measure(speed.decide(config, learned.model, spec), speed.REPEATS)
+    count = sum(int(np.prod(x.shape)) for x in learned.model.trainable_variables)
+    return (
+        f"{count:,} | {learned.seconds:.3f} | {decision:.3f} "
+        f"| {learned.before['total']:.0f} | {learned.after['total']:.0f}"
+    )
+
+
+class Learned(NamedTuple):
+    """A model after some updates.
+
+    Attributes:
+      model: the model.
+      seconds: median time of an update.
+      before: losses on held-out episodes before the first update, by name.
+      after: those after the last one.
+    """
+
+    model: Any
+    seconds: float
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+def learn(
+    config, spec: dict[str, tuple[int, ...]], folder: str, updates: int
+) -> Learned:
+    """Trains a model on recorded episodes.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns; its seed says where weights
+        start, which batches are drawn, and with which noise.
+      spec: shapes of the entries of the episodes.
+      folder: where `record` put them.
+      updates: how many updates to make.
+    """
+    import keras
     import tensorflow as tf
 
-    from benchmarks import speed
     from planet.training import data, define_model
 
+    keras.utils.set_random_seed(config.seed)
     model = define_model.define_model(config, spec)
     batches = {
-        phase: iter(data.make_dataset(config, spec, pathlib.Path(folder, phase), 0))
+        phase: iter(
+            data.make_dataset(config, spec, pathlib.Path(folder, phase), config.seed)
+        )
         for phase in data.PHASES
     }
     held_out = [next(batches["test"]) for _ in range(HELD_OUT)]
     evaluate, update = tf.function(model.losses), tf.function(model.update)
 
-    def loss():
-        seed = tf.constant([0, 0])
-        return np.mean([float(evaluate(batch, seed)["total"]) for batch in held_out])
+    def evaluated() -> dict[str, float]:
+        losses = [evaluate(batch, tf.constant([0, 0])) for batch in held_out]
+        return {key: float(np.mean([x[key] for x in losses])) for key in losses[0]}
 
-    before, seconds, rate = loss(), [], tf.constant(config.learning_rate)
+    before, seconds, rate = evaluated(), [], tf.constant(config.learning_rate)
     for step in tqdm.trange(updates, desc=config.model, leave=False, disable=None):
         batch = next(batches["train"])
         start = time.perf_counter()
-        losses, _ = update(batch, rate, tf.constant([1, step]))
+        losses, _ = update(batch, rate, tf.constant([1 + config.seed, step]))
         float(losses["total"])
         seconds.append(time.perf_counter() - start)
-    decision = speed.measure(speed.decide(config, model, spec), speed.REPEATS)
-    count = sum(int(tf.size(x)) for x in model.trainable_variables)
-    return (
-        f"{count:,} | {np.median(seconds[1:]):.3f} | {decision:.3f} "
-        f"| {before:.0f} | {loss():.0f}"
-    )
+    return Learned(model, float(np.median(seconds[1:])), before, evaluated())
 
 
 if __name__ == "__main__":
