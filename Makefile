@@ -94,6 +94,9 @@ format: venv
 
 benchmark: venv
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.models --updates 10
+	$(BIN)/python -m benchmarks.sizes
 
 # Keeps the runs in logdir.
 clean:

@@ -1,15 +1,16 @@
 """What each latent model costs and learns, by `python -m benchmarks.models`.
 
 Every model makes the same number of updates on the same random episodes of one task.
-The table shows its parameters, seconds per update and per planning decision, and the
-total loss on held-out episodes before and after. Losses compare within a row only:
-models differ in the terms they have.
+The table shows its parameters, seconds per update and per planning decision with their
+ratios to those of the first model, and the total loss on held-out episodes before and
+after. Losses compare within a row only: models differ in the terms they have.
 
 TensorFlow is imported inside functions only: the process that renders the episodes
 imports this module too.
 """
 
 import argparse
+import math
 import os
 import pathlib
 import tempfile
@@ -65,11 +66,28 @@ def main() -> None:
     speed.print_machine(speed.REPEATS)
     with tempfile.TemporaryDirectory() as folder:
         spec = record(configs.load("newhp", common), pathlib.Path(folder))
-        print("| model | parameters | s/update | s/decision | loss before | after |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        print(
+            "| model | parameters | s/update | ratio | s/decision | ratio "
+            "| loss before | after |\n| --- " + "| ---: " * 7 + "|"
+        )
+        first = None
         for name, params in MODELS.items():
             config = configs.load("newhp", {**common, **params})
-            print(f"| {name} | {row(config, spec, folder, args.updates)} |", flush=True)
+            learned = learn(config, spec, folder, args.updates)
+            decide = speed.decide(config, learned.model, spec)
+            seconds = learned.seconds, speed.measure(decide, speed.REPEATS)
+            first = first or seconds
+            update, decision = (
+                f"{here:.3f} | {here / there:.2f}"
+                for here, there in zip(seconds, first, strict=True)
+            )
+            count = sum(math.prod(x.shape) for x in learned.model.trainable_variables)
+            before, after = learned.before["total"], learned.after["total"]
+            print(
+                f"| {name} | {count:,} | {update} | {decision} | {before:.0f} "
+                f"| {after:.0f} |",
+                flush=True,
+            )
 
 
 def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
@@ -81,19 +99,6 @@ def record(config, folder: pathlib.Path) -> dict[str, tuple[int, ...]]:
         for seed, phase in enumerate(data.PHASES):
             random_episodes(envs, config.num_seed_episodes, folder / phase, seed)
         return data.make_data_spec(envs)
-
-
-def row(config, spec: dict[str, tuple[int, ...]], folder: str, updates: int) -> str:
-    """The measurements of a model."""
-    from benchmarks import speed
-
-    learned = learn(config, spec, folder, updates)
-    decision = speed.measure(speed.decide(config, learned.model, spec), speed.REPEATS)
-    count = sum(int(np.prod(x.shape)) for x in learned.model.trainable_variables)
-    return (
-        f"{count:,} | {learned.seconds:.3f} | {decision:.3f} "
-        f"| {learned.before['total']:.0f} | {learned.after['total']:.0f}"
-    )
 
 
 class Learned(NamedTuple):

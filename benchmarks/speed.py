@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from planet.scripts import configs
-from planet.tools import tf1_checkpoint
+from planet.tools import devices, tf1_checkpoint
 from planet.training import define_model, simulations
 
 DATA_SPEC = {  # Of cheetah_run.
@@ -48,6 +48,7 @@ def main() -> None:
         help="timed runs of each case; their median counts (default: %(default)s)",
     )
     repeats = max(1, parser.parse_args().repeats)
+    devices.prepare(tf32=False)
     peak = print_machine(repeats)
     print("| case | seconds | GFLOP | GFLOP/s | share of matmul |")
     print("| --- | ---: | ---: | ---: | ---: |")
@@ -95,10 +96,17 @@ def measure_peak(repeats: int, size: int = 4096) -> float:
 
 
 def decision(
-    precision: str, envs: int = 1, discrete: bool = False
+    precision: str, envs: int = 1, discrete: bool = False, **params
 ) -> tuple[Callable, float]:
-    """A planning decision for some environments at once, and its operations."""
-    params = {"precision": precision, "discrete_action": discrete}
+    """A planning decision for some environments at once, and its operations.
+
+    Args:
+      precision: of products.
+      envs: environments to plan for.
+      discrete: whether to choose among five actions.
+      **params: settings that differ from the defaults.
+    """
+    params |= {"precision": precision, "discrete_action": discrete}
     if discrete:
         params["tasks"] = ["cartpole_balance_da"]
     config = configs.load("default", params)
@@ -119,12 +127,17 @@ def decide(config, model: define_model.Model, spec: Mapping, envs: int = 1) -> C
     return lambda number: agent.act({"image": image}, 0.3, [0, number])
 
 
-def update(config_name: str, precision: str) -> tuple[Callable, float]:
+def update(config_name: str, precision: str, **params) -> tuple[Callable, float]:
     """A model update on one batch, and its operations.
 
     The backward pass of a linear layer takes twice the operations of the forward pass.
+
+    Args:
+      config_name: name of the config.
+      precision: of products.
+      **params: settings that differ from those of the config.
     """
-    config = configs.load(config_name, {"precision": precision})
+    config = configs.load(config_name, {"precision": precision, **params})
     model = define_model.define_model(config, DATA_SPEC)
     batch, steps = config.batch_shape
     random = np.random.default_rng(0)
@@ -204,6 +217,7 @@ CASES = {
     for name, prepare in {
         "decision": decision,
         "decision, 4 environments at once": functools.partial(decision, envs=4),
+        "decision, 16 environments at once": functools.partial(decision, envs=16),
         "decision, 5 discrete actions": functools.partial(decision, discrete=True),
         "update 8 x 50, newhp": functools.partial(update, "newhp"),
         "update 8 x 50, default": functools.partial(update, "default"),
