@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planet.control import batch_env
+from planet.control.envs import opengl
 from planet.scripts import configs, tasks
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -94,6 +95,7 @@ class RawFrames:
     observation_space = action_space = None
 
     def __init__(self, repeat: int):
+        opengl.select_backend()
         from dm_control import suite
 
         self._env = suite.load("cheetah", "run")
