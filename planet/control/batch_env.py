@@ -298,8 +298,15 @@ class BatchEnv:
           done [B]; one info dict per environment. Where no step was made, the last
           observation is held, the reward is 0 and the info is empty.
         """
-        running = ~self._done
-        waits = {i: self.envs[i].step_async(actions[i]) for i in running.nonzero()[0]}
+        return self.step_async(actions)()
+
+    def step_async(self, actions: np.ndarray) -> Wait:
+        """As `step`; call the returned function to wait for the results."""
+        running = (~self._done).nonzero()[0]
+        waits = {i: self.envs[i].step_async(actions[i]) for i in running}
+        return functools.partial(self._finish_step, waits)
+
+    def _finish_step(self, waits):
         rewards = np.zeros(len(self), np.float32)
         infos = [{} for _ in self.envs]
         for i, wait in waits.items():

@@ -27,7 +27,7 @@ def simulate(
       next_seed: returns integers [2], for the reset and for each decision.
       exploration: amount of exploration, see `MPCAgent`.
       record_to: folder to store the episodes in, if any.
-      watch: called after each decision.
+      watch: called after each decision, while the environments step.
 
     Returns:
       For each environment, the arrays [T, ...] of its episode, as recorded:
@@ -50,8 +50,9 @@ def simulate(
     while not done.all():
         lengths += ~done
         actions = agent.act(observation, exploration, next_seed())
+        wait = envs.step_async(actions)
         watch()
-        observation, rewards, done, _ = envs.step(actions)
+        observation, rewards, done, _ = wait()
         steps.append({**observation, "action": actions, "reward": rewards})
     return [
         {
