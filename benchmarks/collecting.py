@@ -1,4 +1,4 @@
-"""What waits for what while episodes are collected, by `python -m benchmarks.collecting`.
+"""What waits for what in collection, by `python -m benchmarks.collecting`.
 
 Plays with an untrained agent, in one environment and in several at once, and prints the
 milliseconds of a decision and those for which the agent then waits for environments, as
@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 
-from planet.control import batch_env
 from planet.scripts import configs, tasks
 
 DECISIONS = 40
