@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run = runs.find_one(args.logdir)
-        config = runs.read_config(run / "config.yaml")
+        params = parameters.parse(args.params, "--params")
+        config = runs.read_config(run / "config.yaml", params)
         chosen = _choose_tasks(config, args.tasks)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         films = _name_films(args, config, chosen)
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = {
         "run": str(run.absolute()),
         "checkpoint": step,
+        "params": params,
         "horizon": horizon,
         "num_agents": args.num_agents,
         "seed": args.seed,
@@ -163,6 +165,13 @@ def _make_parser() -> cli.Parser:
         default=4,
         metavar="N",
         help="environments to step at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--params",
+        default="{}",
+        metavar="YAML",
+        help="mapping of settings that override those of the run, for example "
+        "'{planner: icem, cem_amount: 300}'",
     )
     parser.add_argument(
         "--horizon",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ml_collections
 from ruamel import yaml
@@ -138,11 +139,18 @@ def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> N
         writer.dump(values, stream)
 
 
-def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
+def read_config(
+    path: str | os.PathLike, params: Mapping[str, Any] | None = None
+) -> ml_collections.ConfigDict:
     """Settings that `save_config` wrote; the folder becomes `config.logdir`.
 
+    Args:
+      path: The file.
+      params: Settings that override those of the file, by name or alias.
+
     Raises:
-      ParameterError: The file is not one that `save_config` could have written.
+      ParameterError: The file is not one that `save_config` could have written, or the
+        settings that override it cannot be used.
     """
     path = pathlib.Path(path)
     try:
@@ -151,7 +159,11 @@ def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
         raise parameters.ParameterError(f"{path} is not a text file") from None
     values = parameters.parse(text, str(path))
     name = values.pop("config_name", None)
-    return configs.load(name, values, path.parent, source=str(path))
+    try:
+        given = parameters.by_own_names(configs.PARAMETERS, params or {})
+    except parameters.UnknownWordError as error:
+        raise error.at("") from None
+    return configs.load(name, values | given, path.parent, source=str(path))
 
 
 def differences(

@@ -64,6 +64,24 @@ def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
     assert f"dummy: {shown}" in lines
 
 
+def test_settings_of_the_run_can_be_overridden(trained, run_evaluate, tmp_path):
+    path = tmp_path / "evaluation.json"
+    params = "{planner_amount: 7, cem_topk: 3}"
+    command = ("--logdir", trained, "--episodes", 1, "--output", path)
+    code, _, _ = run_evaluate(*command, "--params", params)
+    assert code == 0
+    result = json.loads(path.read_text())
+    assert result["params"] == {"planner_amount": 7, "cem_topk": 3}
+    for params, message in (
+        ("{cem_amounts: 7}", "unknown parameter 'cem_amounts'"),
+        ("{cem_topk: 10000}", "cem_topk must be at most 5"),
+        ("{model_size: 11}", "checkpoint"),
+    ):
+        code, _, error = run_evaluate(*command, "--overwrite", "--params", params)
+        assert code == 2
+        assert message in error.splitlines()[-1]
+
+
 def test_default_output_is_beside_the_run_and_kept(trained, run_evaluate, tmp_path):
     run = shutil.copytree(trained, tmp_path / "00001")
     command = ("--logdir", run, "--episodes", 1, "--horizon", 1)

@@ -1,0 +1,260 @@
+"""Return against compute of planners, by `python -m benchmarks.planners RUN`.
+
+Plays episodes without exploration with one trained model and every planner, with more
+and more candidates, and writes each return, the samples that a decision imagines and
+its milliseconds to a JSON file, a table and a plot. What the file holds already is not
+played again, so an interrupted comparison continues.
+
+TensorFlow is imported inside functions only: workers import this module too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import figure
+from scipy import stats
+
+from planet.control import planners
+from planet.scripts import plot_scores, runs, tasks
+from planet.tools import atomic_files, cli, parameters, tables
+
+PROG = "benchmarks.planners"
+AMOUNTS = (10, 30, 100, 300, 1000, 2000)
+REPEATS = 20
+SEARCHES_NOTHING = "policy"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        run = runs.find_one(args.run)
+        step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
+        cases = {
+            f"{planner}/{amount}": _read(run, planner, amount, args.iterations)
+            for planner in _choose(args.planners, run)
+            for amount in (args.amounts if planner != SEARCHES_NOTHING else [1])
+        }
+    except (runs.RunError, parameters.ParameterError) as error:
+        parser.error(str(error))
+    found = _load(args.output)
+    settings = {"checkpoint": step, "iterations": args.iterations, "seed": args.seed}
+    for name, config in cases.items():
+        case = found.setdefault(name, {"returns": []})
+        missing = args.episodes - len(case["returns"])
+        if missing > 0:
+            seed = args.seed + len(case["returns"])
+            case |= measure(config, checkpoint, missing, seed, case["returns"])
+            content = {**settings, "cases": found}
+            atomic_files.write_json(args.output, content)
+            print(f"{name}: {describe(case)}", flush=True)
+    print(table({name: found[name] for name in cases}))
+    draw(found).savefig(args.output.with_suffix(".png"), dpi=100)
+    print(f"Wrote {args.output} and {args.output.with_suffix('.png')}")
+    return 0
+
+
+def measure(
+    config, checkpoint: str, episodes: int, seed: int, before: Sequence[float]
+) -> dict[str, Any]:
+    """Returns, samples and milliseconds of a decision.
+
+    Args:
+      config: settings of a run, with a planner.
+      checkpoint: prefix of its weights.
+      episodes: how many to play.
+      seed: seed of all randomness.
+      before: returns of episodes that were played before.
+    """
+    from planet.training import evaluation
+
+    (task,) = tasks.load(config)
+    (horizon,) = config.summary_horizons
+    agents = min(episodes, 2)
+    returns = evaluation.evaluate(
+        config, [task], checkpoint, episodes, agents, horizon, seed
+    )[task.name]
+    samples, milliseconds = _cost(config, task, horizon)
+    return {
+        "samples": samples,
+        "milliseconds": milliseconds,
+        "returns": [*before, *returns],
+    }
+
+
+def _cost(config, task, horizon: int) -> tuple[int, float]:
+    """Candidates that a decision imagines, and how long it takes."""
+    from benchmarks import speed
+    from planet.training import data, define_model, simulations
+
+    with simulations.make_batch(task, config, 1) as envs:
+        observation = envs.reset(seed=[0])
+        spec = data.make_data_spec(envs)
+    model = define_model.define_model(config, spec)
+    agent = simulations.make_agent(config, model, horizon, 1, *spec["action"])
+    seconds = speed.measure(
+        lambda number: agent.act(observation, 0.0, [0, number]), REPEATS
+    )
+    return int(np.isfinite(agent.plan_returns).sum()), round(1000 * seconds, 2)
+
+
+def interval(returns: Sequence[float]) -> tuple[float, float]:
+    """95% interval of the mean, by the bootstrap."""
+    found = stats.bootstrap(
+        (np.array(returns),),
+        np.mean,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def describe(case: Mapping[str, Any]) -> str:
+    """Mean return and its interval, samples and milliseconds, in a line."""
+    low, high = interval(case["returns"])
+    return (
+        f"{np.mean(case['returns']):.0f} ({low:.0f} to {high:.0f}), "
+        f"{case['samples']} samples, {case['milliseconds']:.0f} ms"
+    )
+
+
+def table(cases: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row for each planner and number of candidates."""
+    rows = []
+    for name, case in cases.items():
+        planner, amount = name.split("/")
+        low, high = interval(case["returns"])
+        rows.append(
+            (
+                f"`{planner}`",
+                amount,
+                case["samples"],
+                f"{case['milliseconds']:.0f}",
+                len(case["returns"]),
+                f"{np.mean(case['returns']):.0f}",
+                f"{low:.0f} to {high:.0f}",
+            )
+        )
+    heads = ("planner", "candidates", "samples", "ms", "episodes", "return", "95%")
+    return tables.markdown(heads, rows)
+
+
+def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
+    """Return against samples, and against milliseconds, of a decision."""
+    drawing = figure.Figure((11, 4.5), layout="constrained")
+    panels = dict(zip(("samples", "milliseconds"), drawing.subplots(1, 2), strict=True))
+    names = dict.fromkeys(name.split("/")[0] for name in cases)
+    for cost, panel in panels.items():
+        for planner, color in zip(names, plot_scores.COLORS * 2, strict=False):
+            chosen = [
+                case for name, case in cases.items() if name.split("/")[0] == planner
+            ]
+            chosen.sort(key=lambda case: case[cost])
+            places = [max(case[cost], 1) for case in chosen]
+            means = [np.mean(case["returns"]) for case in chosen]
+            limits = np.array([interval(case["returns"]) for case in chosen]).T
+            panel.plot(places, means, "o-", color=color, label=planner, ms=4)
+            panel.fill_between(places, *limits, color=color, alpha=0.12, lw=0)
+        panel.set(xscale="log", xlabel=f"{cost} of a decision", ylabel="return")
+        panel.grid(color="0.9")
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels["samples"].legend(frameon=False)
+    return drawing
+
+
+def _choose(names: Sequence[str] | None, run: pathlib.Path) -> list[str]:
+    """The planners that are wanted, or all that the run's model can be used with."""
+    for name in names or ():
+        if name not in planners.PLANNERS:
+            raise runs.RunError(parameters.unknown("planner", name, planners.PLANNERS))
+    if names:
+        return list(names)
+    able = []
+    for name in planners.PLANNERS:
+        try:
+            runs.read_config(run / "config.yaml", {"planner": name})
+        except parameters.ParameterError:
+            continue
+        able.append(name)
+    return able
+
+
+def _read(run: pathlib.Path, planner: str, amount: int, iterations: int):
+    """Settings of the run, with a planner and the sizes of its search."""
+    search = {
+        "planner": planner,
+        "cem_amount": amount,
+        "cem_topk": max(2, amount // 10),
+        "cem_iterations": iterations,
+    }
+    return runs.read_config(run / "config.yaml", search)
+
+
+def _load(path: pathlib.Path) -> dict[str, Any]:
+    """The cases that a file holds already."""
+    if not path.exists():
+        return {}
+    return json.loads(path.read_text(encoding="utf-8"))["cases"]
+
+
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(PROG, __doc__)
+    parser.add_argument("run", type=cli.existing_folder, metavar="RUN")
+    runs.add_checkpoint(parser)
+    parser.add_argument(
+        "--planners",
+        nargs="+",
+        metavar="NAME",
+        help="(default: all that the run can be used with)",
+    )
+    parser.add_argument(
+        "--amounts",
+        nargs="+",
+        type=cli.number(int, 2),
+        default=AMOUNTS,
+        metavar="N",
+        help=f"candidates of an iteration (default: {' '.join(map(str, AMOUNTS))})",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=cli.number(int, 1),
+        default=5,
+        metavar="N",
+        help="(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--episodes",
+        type=cli.number(int, 2),
+        default=20,
+        metavar="N",
+        help="of each planner and number of candidates (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=cli.number(int, 0, 2**31),
+        default=0,
+        help="(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=cli.output_file(".json"),
+        default=pathlib.Path("docs/curves/planners.json"),
+        metavar="FILE.json",
+        help="results; the plot is beside it (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
