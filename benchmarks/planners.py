@@ -10,7 +10,6 @@ TensorFlow is imported inside functions only: workers import this module too.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pathlib
