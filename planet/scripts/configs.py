@@ -52,7 +52,12 @@ PARAMETERS = {
         [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps per batch"
     ),
     "num_chunks": _P(1, kinds.integer(1), "chunks cut from each loaded episode"),
-    "image_bits": _P(5, kinds.integer(1, 8), "colour depth after quantisation"),
+    "image_bits": _P(
+        5,
+        kinds.integer(1, 8),
+        "colour depth after quantisation",
+        pg_alias="bit_depth",
+    ),
     "data_loader": _P(
         "scan",
         kinds.choice(("scan", "recent", "cache", "reload", "dummy"), "data loader"),
@@ -163,7 +168,11 @@ PARAMETERS = {
     ),
     "divergence_scale": _P(1.0, kinds.number(0), "scale of KL(posterior, prior)"),
     "global_divergence_scale": _P(
-        0.1, kinds.number(0), "scale of KL(posterior, N(0, I))", "global_div_scale"
+        0.1,
+        kinds.number(0),
+        "scale of KL(posterior, N(0, I))",
+        "global_div_scale",
+        "global_kl_beta",
     ),
     "free_nats": _P(2.0, kinds.number(0), "divergence below this is free"),
     "overshooting": _P(
@@ -190,8 +199,44 @@ PARAMETERS = {
     ),
     "adam_epsilon": _P(1e-4, kinds.positive, "epsilon of Adam"),
     "gradient_clipping": _P(
-        1000.0, kinds.positive, "largest global gradient norm", "main_gradient_clipping"
+        1000.0,
+        kinds.positive,
+        "largest global gradient norm",
+        "main_gradient_clipping",
+        "grad_clip_norm",
     ),
+    # Policy and value, beside the model.
+    "use_policy": _P(False, kinds.boolean, "learn a policy from what was done"),
+    "stoch_policy": _P(
+        False,
+        kinds.boolean,
+        "fit a Gaussian policy by likelihood, not a point by squared error",
+    ),
+    "detach_policy": _P(
+        True, kinds.boolean, "policy and value do not shape the model's states"
+    ),
+    "use_value": _P(
+        False,
+        kinds.boolean,
+        "learn the return of states; the policy then prefers actions that beat it",
+    ),
+    "marwil_kappa": _P(
+        1.0, kinds.number(0), "strength of that preference; 0: all actions alike"
+    ),
+    "marwil_rate": _P(
+        1e-2,
+        kinds.between(0, 1, True),
+        "weight of a batch in the moving mean of squared advantages",
+    ),
+    "policy_reduce": _P(
+        "mean",
+        kinds.choice(("mean", "sum"), "policy_reduce"),
+        "loss of the policy over all steps of a batch: mean, sum",
+    ),
+    "policy_lr": _P(1e-3, kinds.positive, "learning rate of the policy"),
+    "value_lr": _P(2e-3, kinds.positive, "learning rate of the value"),
+    "policy_adam": _P(1e-8, kinds.positive, "epsilon of the policy's Adam"),
+    "value_adam": _P(1e-8, kinds.positive, "epsilon of the value's Adam"),
     # Schedule, in sequences.
     "train_steps": _P(50_000, kinds.integer(1), "sequences of a train phase"),
     "test_steps": _P(100, kinds.integer(1), "sequences of a test phase"),
@@ -211,6 +256,7 @@ PARAMETERS = {
         5,
         kinds.integer(1),
         "initial random episodes per task, for each of train and test",
+        pg_alias="seed_episodes",
     ),
     "collect_every": _P(5000, kinds.integer(1), "sequences between collections"),
     "collect_batch_size": _P(1, kinds.integer(1), "episodes per collection and task"),
@@ -226,19 +272,35 @@ PARAMETERS = {
         kinds.optional(kinds.items(kinds.integer(1))),
         "planning horizons for collection; null: what is enough for the task",
         "planner_horizon",
+        "planning_horizon",
     ),
     "summary_horizons": _P(
         [rules.HORIZON],
         kinds.optional(kinds.items(kinds.integer(1))),
         "planning horizons for test episodes; null: what is enough for the task",
         "planner_horizon",
+        "planning_horizon",
     ),
     "cem_amount": _P(
-        1000, kinds.integer(1), "candidates per iteration", "planner_amount"
+        1000,
+        kinds.integer(1),
+        "candidates per iteration",
+        "planner_amount",
+        "candidates",
     ),
-    "cem_topk": _P(100, kinds.integer(1), "elites per iteration", "planner_topk"),
+    "cem_topk": _P(
+        100,
+        kinds.integer(1),
+        "elites per iteration",
+        "planner_topk",
+        "top_candidates",
+    ),
     "cem_iterations": _P(
-        10, kinds.integer(0), "iterations; 0: the initial mean", "planner_iterations"
+        10,
+        kinds.integer(0),
+        "iterations; 0: the initial mean",
+        "planner_iterations",
+        "optimisation_iters",
     ),
     "discrete_action": _P(
         None,
@@ -250,7 +312,9 @@ PARAMETERS = {
         kinds.choice(("best", "mode"), "discrete_select"),
         "which discrete action is taken: best (of the best sequence), mode (likeliest)",
     ),
-    "discount": _P(0.99, kinds.number(0, 1), "discount of rewards while planning"),
+    "discount": _P(
+        0.99, kinds.number(0, 1), "discount of rewards while planning, and in returns"
+    ),
     "warm_start": _P(
         False, kinds.boolean, "start from the last plan, shifted by one step"
     ),

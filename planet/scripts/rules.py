@@ -18,6 +18,9 @@ TAP_CELLS = {
     "rnn": (),
 }
 
+# Names that data or parts of a model have where there is a policy or a value.
+BEHAVIOR = {"policy", "return", "value"}
+
 # Steps to plan, unless it is known what is enough for a task.
 HORIZON = 12
 # A horizon whose ceiling is below this share of a task's highest one is warned about.
@@ -102,6 +105,7 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
                 f"collect_horizons, not {len(values[key])}"
             )
     _check_model(values)
+    _check_behavior(values, chosen)
     _resolve_heads(values, chosen)
 
 
@@ -171,6 +175,22 @@ def _check_model(values: dict[str, Any]) -> None:
         raise kinds.ParameterError(
             f"tap_cell must be {', '.join(predictors) or 'null'} for a model "
             f"{values['model']!r}, not {values['tap_cell']!r}"
+        )
+
+
+def _check_behavior(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
+    """Refuses a policy or a value that could not learn."""
+    wanted = [key for key in ("use_policy", "use_value") if values[key]]
+    if wanted and values["batch_shape"][1] < 2:
+        raise kinds.ParameterError(
+            f"batch_shape must have at least 2 steps with {wanted[0]}, which learns "
+            f"from what follows a step, not {kinds.show(values['batch_shape'])}"
+        )
+    taken = {name for task in chosen for name in task.state_components}
+    for name in sorted(taken & BEHAVIOR if wanted else ()):
+        raise kinds.ParameterError(
+            f"{wanted[0]} must be false for a task whose observations have the name "
+            f"{name!r}, which means something else then"
         )
 
 

@@ -158,7 +158,8 @@ def _epilog() -> str:
     lines += textwrap.wrap(BY_NAME, 78, **_indent(2))
     lines += ["", "parameters (with aliases) and their defaults:"]
     for name, parameter in configs.PARAMETERS.items():
-        names = f"{name} ({parameter.alias})" if parameter.alias else name
+        aliases = ", ".join(parameter.aliases)
+        names = f"{name} ({aliases})" if aliases else name
         value = json.dumps(parameter.default).replace('"', "")
         lines.append(f"  {names}: {value}")
         lines += textwrap.wrap(parameter.text, 78, **_indent(6))

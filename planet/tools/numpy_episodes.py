@@ -33,6 +33,7 @@ class Folder:
       max_episodes: how many of the newest episodes to use.
       max_cache: memory for episodes once they are read, in GB; the oldest leave it
         first. None: a quarter of what is free, so that two phases leave half of it.
+      discount: if given, episodes get an entry `return`, see `returns_to_go`.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Folder:
         path: str | os.PathLike,
         max_episodes: int,
         max_cache: float | None = None,
+        discount: float | None = None,
     ):
         self.path = pathlib.Path(path)
         self._max_episodes = max_episodes
+        self._discount = discount
         if max_cache is None:
             max_cache = psutil.virtual_memory().available / 4e9
         self._free = max_cache * 1e9  # Bytes left for the cache.
@@ -76,6 +79,8 @@ class Folder:
                 print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
             self._torn.add(name)
             return None
+        if self._discount is not None:
+            episode["return"] = returns_to_go(episode["reward"], self._discount)
         self._remember(name, episode)
         return episode
 
@@ -88,6 +93,25 @@ class Folder:
 
     def _forget(self, name):
         self._free += _size(self._cache.pop(name))
+
+
+def returns_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
+    """Discounted sums of the rewards after each step, to the end of an episode.
+
+    The reward of a step belongs to the action that led to it, so it is part of the
+    return of the step before; the last step has none.
+
+    Args:
+      rewards: of a whole episode, [T].
+      discount: weight of a step's reward relative to the step before.
+
+    Returns:
+      float32 [T]; entry t is rewards[t + 1] + discount * rewards[t + 2] + ...
+    """
+    returns = np.zeros(len(rewards))
+    for step in reversed(range(len(rewards) - 1)):
+        returns[step] = rewards[step + 1] + discount * returns[step + 1]
+    return returns.astype(np.float32)
 
 
 def _size(episode: Episode) -> int:
@@ -137,6 +161,7 @@ def make_dataset(
     max_episodes: int = 2000,
     max_cache: float | None = None,
     seed: int | None = None,
+    discount: float | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of chunks from the episodes of a folder.
 
@@ -154,18 +179,21 @@ def make_dataset(
       max_episodes: how many of the newest episodes to use.
       max_cache: see `Folder`.
       seed: makes the order reproducible.
+      discount: if given, there is another entry, `return`, see `returns_to_go`.
 
     Returns:
       Dataset of dicts: `image` uint8 [B, T, H, W, C], the other entries float32
       [B, T, ...] and `length` int32 [B].
     """
     batch_size, steps = batch_shape
+    if discount is not None:
+        data_spec = {**data_spec, "return": ()}
     rng = random.Random(seed)
     if loader == "dummy":
         chunks = functools.partial(_dummy_chunks, data_spec, steps, rng)
     else:
         cache = 0.0 if loader == "reload" else max_cache
-        folder = Folder(path, max_episodes, cache)
+        folder = Folder(path, max_episodes, cache, discount)
         order = scan if loader in ("scan", "recent") else uniform
         chunks = functools.partial(
             _chunks,

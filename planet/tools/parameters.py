@@ -45,12 +45,19 @@ class Parameter:
       kind: Function that returns the plain form of a value or raises ValueError.
       text: What it means, in a line.
       alias: Its name in the first public release of PlaNet, where that differs.
+      pg_alias: Its name in PG+, where that differs.
     """
 
     default: Any
     kind: Kind
     text: str
     alias: str | None = None
+    pg_alias: str | None = None
+
+    @property
+    def aliases(self) -> list[str]:
+        """All its other names."""
+        return [name for name in (self.alias, self.pg_alias) if name]
 
 
 def unknown(what: str, word: Any, known: Iterable[str], place: str = "") -> str:
@@ -238,8 +245,8 @@ def by_own_names(
     """
     names = {key: [key] for key in table}
     for key, parameter in table.items():
-        if parameter.alias:
-            names.setdefault(parameter.alias, []).append(key)
+        for alias in parameter.aliases:
+            names.setdefault(alias, []).append(key)
     values, words = {}, {}
     for name, value in given.items():
         if name not in names:

@@ -7,6 +7,7 @@ pass on hold nothing else (`weight_files`).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -56,18 +57,32 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
 
-def load(model, path: str | os.PathLike) -> None:
+def load(model, path: str | os.PathLike, optional: Iterable[str] = ()) -> list[str]:
     """Sets the weights of a model to those of a checkpoint.
 
     Args:
       model: the model to change, built from the checkpoint's parameters.
       path: as for `read`.
+      optional: parts that either of the two may lack; nothing changes in these.
+
+    Returns:
+      Which of the optional parts only the model has.
 
     Raises:
       CheckpointError: when the file can't be read, or when variables are missing,
         left over or of another shape; the message lists them, the model is unchanged.
     """
     found, wanted = read(path), names(model)
+    lacking = []
+    for part in optional:
+        there, here = (
+            [name for name in weights if name.startswith(f"graph/{part}/")]
+            for weights in (found, wanted)
+        )
+        if not there or not here:
+            found = {key: found[key] for key in found.keys() - there}
+            wanted = {key: wanted[key] for key in wanted.keys() - here}
+            lacking += [part] if here else []
     problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
     problems += [f"not in the model: {name}" for name in sorted(found.keys() - wanted)]
     for name in sorted(wanted.keys() & found.keys()):
@@ -80,6 +95,7 @@ def load(model, path: str | os.PathLike) -> None:
         )
     for name, variable in wanted.items():
         variable.assign(found[name])
+    return lacking
 
 
 def _weight(key: str) -> str | None:

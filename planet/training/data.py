@@ -26,7 +26,10 @@ def make_dataset(
     folder: pathlib.Path,
     seed: int,
 ) -> tf.data.Dataset:
-    """Batches for the model from the episodes of a folder."""
+    """Batches for the model from the episodes of a folder.
+
+    They hold returns if there is a value to learn from them.
+    """
     return numpy_episodes.make_dataset(
         folder,
         config.data_loader,
@@ -37,4 +40,5 @@ def make_dataset(
         config.max_episodes,
         config.max_cache,
         seed,
+        config.discount if config.use_value else None,
     )

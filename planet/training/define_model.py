@@ -11,7 +11,7 @@ import ml_collections
 import tensorflow as tf
 
 from planet.models import base, clockwork, paired
-from planet.networks import basic, dense, precision
+from planet.networks import basic, dense, policy, precision
 from planet.tools import (
     devices,
     extensions,
@@ -23,6 +23,7 @@ from planet.tools import (
     unroll,
 )
 from planet.tools import mask as mask_lib
+from planet.training import marwil
 
 
 def define_model(
@@ -45,7 +46,8 @@ def define_model(
         products = precision.fastest()
     with precision.scope(products):
         cell, encoder, heads, tap_cell = _define_parts(config, data_spec)
-    model = Model(cell, encoder, heads, config, tap_cell, products)
+        behavior = _define_behavior(config, data_spec)
+    model = Model(cell, encoder, heads, config, tap_cell, products, *behavior)
     model.build(data_spec)
     return model
 
@@ -73,6 +75,25 @@ def _define_parts(
     return cell, encoder, heads, tap_cell
 
 
+def _define_behavior(
+    config: ml_collections.ConfigDict, data_spec: Mapping[str, tuple[int, ...]]
+) -> tuple[policy.Policy | None, basic.FeedForward | None]:
+    """Policy and value, each None if it is not wanted.
+
+    Beside a clockwork, their layers are as large as all of its beliefs together.
+    """
+    sizes = config.model_size
+    units = sizes if isinstance(sizes, int) else sum(sizes)
+    actor = value = None
+    if config.use_policy:
+        (size,) = data_spec["action"]
+        kind = config.stoch_policy, config.discrete_action
+        actor = policy.Policy(size, units, config.activation, *kind)
+    if config.use_value:
+        value = basic.FeedForward((), policy.LAYERS, units, config.activation)
+    return actor, value
+
+
 def _define_cell(class_name: str, config: ml_collections.ConfigDict) -> base.Base:
     """The cell of a class `module:name`; lists of sizes make a clockwork of it."""
     cell_class = extensions.load(class_name)
@@ -93,6 +114,8 @@ def _from_settings(part: Callable, settings: Mapping[str, Any]) -> Any:
     return part(**extensions.arguments(part, settings))
 
 
+# Parts that learn from the model what to do; each has an optimizer of its own.
+BEHAVIOR = ("policy", "value")
 # Scales of the loss terms that are methods of `Model`, by the names of both.
 LOSS_TERMS: dict[str, str] = {}
 
@@ -140,6 +163,11 @@ class Model(tf.Module):
       config: scales, overshooting distance, optimizer settings.
       tap_cell: cell of the time-agnostic predictor, if there is to be one.
       products: precision in which the layers multiply, for the table.
+      actor: distribution over the next action, from features, if there is to be one.
+      value: distribution over the return, from features, if there is to be one.
+
+    Attributes:
+      policy: acts on states of `acting_cell`; None without an actor.
     """
 
     def __init__(
@@ -150,6 +178,8 @@ class Model(tf.Module):
         config: ml_collections.ConfigDict,
         tap_cell: base.Base | None = None,
         products: str = "float32",
+        actor: policy.Policy | None = None,
+        value: keras.layers.Layer | None = None,
     ):
         super().__init__(name="model")
         self._products = products
@@ -160,24 +190,33 @@ class Model(tf.Module):
         self._config = config
         trained = [key for key in heads if key in config.gradient_heads]
         self._diagnostics = [key for key in heads if key not in trained]
+        behavior = zip(BEHAVIOR, (actor, value), strict=True)
+        self._behavior = {key: part for key, part in behavior if part}
+        self._marwil = marwil.Marwil(actor, value, config) if self._behavior else None
+        self.policy = policy.Actor(actor, self._acting_features) if actor else None
+        epsilons = dict.fromkeys(["model", *self._diagnostics], config.adam_epsilon)
+        epsilons |= {key: config[f"{key}_adam"] for key in self._behavior}
         self.optimizers = {
-            key: keras.optimizers.Adam(0.0, epsilon=config.adam_epsilon)
-            for key in ["model", *self._diagnostics]
+            key: keras.optimizers.Adam(0.0, epsilon=epsilon)
+            for key, epsilon in epsilons.items()
         }
 
     @property
     def variables_by_optimizer(self) -> dict[str, list[keras.Variable]]:
-        """Trained variables by the optimizer in charge: model, or a diagnostic head."""
+        """Trained variables by the optimizer in charge.
+
+        These are one for the model, and those of diagnostic heads, policy and value.
+        """
         groups = {key: [] for key in self.optimizers}
         for name, part in self.parts.items():
             key = name.removeprefix("head_")
-            group = groups[key if key in self._diagnostics else "model"]
+            group = groups[key if key in groups else "model"]
             group.extend(part.trainable_variables)
         return groups
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """All variables of encoder, cell and heads."""
+        """All variables of encoder, cell, heads, policy and value."""
         return [v for group in self.variables_by_optimizer.values() for v in group]
 
     @property
@@ -191,7 +230,8 @@ class Model(tf.Module):
         parts = {"encoder": self.encoder, "cell": self.cell}
         if self.tap_cell:
             parts["tap_cell"] = self.tap_cell
-        return parts | {f"head_{key}": head for key, head in self.heads.items()}
+        parts |= {f"head_{key}": head for key, head in self.heads.items()}
+        return parts | self._behavior
 
     @property
     def acting_cell(self):
@@ -220,7 +260,7 @@ class Model(tf.Module):
         for cell in filter(None, (self.cell, self.tap_cell)):
             _, posterior = cell.observe(cell.zero_state(1), action, embedded)
             features = cell.features_from_state(posterior)
-        for head in self.heads.values():
+        for head in (*self.heads.values(), *self._behavior.values()):
             head(features)
         for key, variables in self.variables_by_optimizer.items():
             self.optimizers[key].build(variables)
@@ -259,11 +299,12 @@ class Model(tf.Module):
           data: the observations, such as `image` [B, T, H, W, C], as recorded (uint8)
             or prepared; `action` [B, T, A], leading to the observation of the same
             index; `length` [B], valid steps; the targets of all heads, [B, T, ...].
+            With a value, also `return` [B, T], see `marwil`.
           seed: integers [2] that determine all noise.
 
         Returns:
           Scalars by name: `zero_step/...`, `overshooting/...`, `time_agnostic/...`
-          and `total`.
+          and `total`. The last is without policy and value if they are detached.
         """
         return self.evaluate(data, seed)[0]
 
@@ -278,7 +319,7 @@ class Model(tf.Module):
 
         Returns:
           Losses, and metrics: mean entropies of prior and posterior and the divergence
-          between them before free nats, in nats per step.
+          between them before free nats, in nats per step; and those of `marwil`.
         """
         config = self._config
         with noise.stream(seed):
@@ -303,12 +344,15 @@ class Model(tf.Module):
             terms |= self._time_agnostic_losses(
                 self.tap_cell, tap_posterior, data, mask
             )
-        terms["total"] = sum(self._scale(key) * value for key, value in terms.items())
+        behavior, metrics = self._behavior_losses(posterior, data, mask)
+        joined = terms if config.detach_policy else {**terms, **behavior}
+        total = sum(self._scale(key) * value for key, value in joined.items())
         divergence = self.cell.divergence_from_states(posterior, prior, mask)
-        return terms, {
+        return {**terms, **behavior, "total": total}, {
             "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
             "zs_prior_entropy": _mean_of_sequences(self._entropy(prior, mask), mask),
             "zs_divergence": _mean_of_sequences(divergence, mask),
+            **metrics,
         }
 
     def update(
@@ -321,7 +365,7 @@ class Model(tf.Module):
 
         Args:
           data: as for `losses`.
-          learning_rate: scalar.
+          learning_rate: scalar, for all but policy and value, which have their own.
           seed: as for `losses`.
 
         Returns:
@@ -331,15 +375,22 @@ class Model(tf.Module):
         groups = self.variables_by_optimizer
         with tf.GradientTape() as tape:
             losses, metrics = self.evaluate(data, seed)
-        gradients = tape.gradient(losses["total"], groups)
+        targets = [losses["total"]]
+        if self._config.detach_policy:
+            targets += [losses[f"zero_step/{key}"] for key in self._behavior]
+        gradients = tape.gradient(targets, groups)
+        if self._marwil:
+            self._marwil.learned(metrics)
+        rates = {key: self._config[f"{key}_lr"] for key in self._behavior}
         for key, optimizer in self.optimizers.items():
             clipped, norm = tf.clip_by_global_norm(
                 gradients[key], self._config.gradient_clipping
             )
             # Not by `apply`, which keeps the graph of each compiled update forever.
+            rate = rates.get(key, learning_rate)
             for gradient, variable in zip(clipped, groups[key], strict=True):
                 if gradient is not None:
-                    optimizer.update_step(gradient, variable, learning_rate)
+                    optimizer.update_step(gradient, variable, rate)
             optimizer.iterations.assign_add(1)
             metrics[f"gradient_norm/{key}"] = norm
         return losses, metrics
@@ -376,6 +427,10 @@ class Model(tf.Module):
     def _reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()
+
+    def _acting_features(self, state) -> tf.Tensor:
+        """Features [..., F] of states [..., S] of the acting cell."""
+        return self.cell.features_from_state(state["cell"] if self.tap_cell else state)
 
     def _errors(self, posterior, data, mask, skip=None) -> dict[str, tf.Tensor]:
         """Terms that depend on nothing but the posterior, [B, T], 0 where masked.
@@ -442,6 +497,16 @@ class Model(tf.Module):
             cell.global_divergence(posterior, mask), mask
         )
         return terms
+
+    def _behavior_losses(self, posterior, data, mask) -> tuple[dict, dict]:
+        """Terms of policy and value, and their metrics."""
+        if self._marwil is None:
+            return {}, {}
+        features = self.cell.features_from_state(posterior)
+        if self._config.detach_policy:
+            features = tf.stop_gradient(features)
+        losses, metrics = self._marwil.evaluate(features, data, mask)
+        return {f"zero_step/{key}": loss for key, loss in losses.items()}, metrics
 
     def _beyond_free_nats(self, divergence, mask) -> tf.Tensor:
         """Mean divergence beyond the free nats, scalar, from nats [B, T]."""

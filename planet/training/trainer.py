@@ -83,8 +83,10 @@ def train(
         if trainer.restore():
             print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
         elif config.checkpoint_to_load:
-            tf1_checkpoint.load(model, config.checkpoint_to_load)
-            print(f"Start from {config.checkpoint_to_load}.", flush=True)
+            path, optional = config.checkpoint_to_load, define_model.BEHAVIOR
+            lacking = tf1_checkpoint.load(model, path, optional)
+            note = f", which has no {' and no '.join(lacking)}" if lacking else ""
+            print(f"Start from {path}{note}.", flush=True)
         datasets = {
             phase: data_lib.make_dataset(
                 config, data_spec, folder, start + trainer.step

@@ -65,9 +65,58 @@ def test_user_wins_over_config(name):
     assert {key: config[key] for key in params} == params
 
 
+# What PG+ was published with, without its planner.
+PG = {
+    "tasks": ["cheetah_run"],
+    "action_repeat": 2,
+    "use_policy": True,
+    "stoch_policy": True,
+    "detach_policy": True,
+    "use_value": True,
+    "marwil_kappa": 0.7,
+    "policy_lr": 1.0e-3,
+    "policy_adam": 1.0e-8,
+    "value_lr": 2.0e-3,
+    "value_adam": 1.0e-8,
+    "learning_rate": 6.0e-4,
+    "adam_epsilon": 1.0e-3,
+}
+
+
+def test_settings_of_pg():
+    config = configs.load("newhp", PG)
+    assert {key: config[key] for key in PG} == PG
+    theirs = {
+        "bit_depth": 4,
+        "candidates": 500,
+        "global_kl_beta": 0.2,
+        "grad_clip_norm": 100,
+        "optimisation_iters": 7,
+        "planning_horizon": 6,
+        "seed_episodes": 3,
+        "top_candidates": 50,
+    }
+    config = configs.load("default", theirs)
+    assert config.summary_horizons == config.collect_horizons == [6]
+    ours = (
+        config.image_bits,
+        config.cem_amount,
+        config.global_divergence_scale,
+        config.gradient_clipping,
+        config.cem_iterations,
+        config.num_seed_episodes,
+        config.cem_topk,
+    )
+    assert ours == (4, 500, 0.2, 100, 7, 3, 50)
+
+
 @pytest.mark.parametrize(
     ("key", "alias"),
-    [(key, value.alias) for key, value in configs.PARAMETERS.items() if value.alias],
+    [
+        (key, alias)
+        for key, value in configs.PARAMETERS.items()
+        for alias in value.aliases
+    ],
 )
 def test_aliases(key, alias):
     value = {"data_loader": "cache", "cem_amount": 200}.get(key, 7)
@@ -293,6 +342,19 @@ def test_settings_cannot_be_added():
         (
             {"tap_cell": "rsm"},
             "unknown model 'rsm' in --params; did you mean 'rssm'?",
+        ),
+        (
+            {"use_value": True, "batch_shape": [8, 1]},
+            "batch_shape must have at least 2 steps with use_value, which learns from "
+            "what follows a step, not [8, 1]",
+        ),
+        (
+            {"policy_reduce": "average"},
+            "unknown policy_reduce 'average' in --params; did you mean 'mean'?",
+        ),
+        (
+            {"marwil_rate": 0},
+            "marwil_rate in --params must be a number in (0, 1], not 0",
         ),
         (
             {"collect_horizons": [6, 12, 24], "exploration_noises": [0.1, 0.2]},

@@ -196,7 +196,7 @@ def test_help(run_main):
     for name in (*configs.CONFIGS, *tasks.names(), *configs.PARAMETERS):
         assert name in out
     for parameter in configs.PARAMETERS.values():
-        assert parameter.alias is None or parameter.alias in out
+        assert all(alias in out for alias in parameter.aliases)
     assert max(map(len, out.splitlines())) <= 80
 
 

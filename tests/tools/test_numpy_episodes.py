@@ -162,6 +162,47 @@ def test_dummy_needs_no_folder(tmp_path):
     }
 
 
+def test_returns_are_sums_of_the_rewards_to_come():
+    rewards = np.array([9, 1, 2, 3], np.float32)  # That of entry 0 precedes all.
+    returns = numpy_episodes.returns_to_go(rewards, 0.5)
+    np.testing.assert_allclose(returns, [1 + 1 + 0.75, 2 + 1.5, 3, 0])
+    assert returns.dtype == np.float32
+    undiscounted = numpy_episodes.returns_to_go(rewards, 1.0)
+    np.testing.assert_allclose(undiscounted, [6, 5, 3, 0])
+    np.testing.assert_allclose(numpy_episodes.returns_to_go(rewards, 0.0), [1, 2, 3, 0])
+    assert numpy_episodes.returns_to_go(rewards[:1], 0.5).tolist() == [0]
+
+
+@pytest.mark.parametrize("loader", ["scan", "cache", "reload"])
+def test_returns_are_those_of_whole_episodes(folder, loader):
+    add(folder, 5, 3)
+    for batch in batches(folder, 20, loader, seed=1, discount=0.9):
+        assert batch["return"].shape == (3, 5)
+        assert batch["return"].dtype == np.float32
+        for rewards, returns, length in zip(
+            batch["reward"], batch["return"], batch["length"], strict=True
+        ):
+            number = rewards[0] // 100
+            steps = 3 if number == 5 else 12
+            whole = numpy_episodes.returns_to_go(
+                make_episode(number, steps)["reward"], 0.9
+            )
+            first = int(rewards[0] % 100)
+            expected = whole[first : first + length]
+            np.testing.assert_allclose(returns[:length], expected, rtol=1e-6)
+            assert not returns[length:].any()
+
+
+def test_there_are_returns_only_if_they_are_wanted(folder):
+    (with_returns,) = batches(folder, 1, seed=1, discount=0.9)
+    (without,) = batches(folder, 1, seed=1)
+    assert with_returns.keys() - without.keys() == {"return"}
+    for key, value in without.items():
+        np.testing.assert_array_equal(value, with_returns[key])
+    (dummy,) = batches(folder, 1, "dummy", discount=0.9)
+    assert dummy["return"].shape == (3, 5)
+
+
 def test_reload_notices_changes_and_cache_does_not(tmp_path):
     path = add(tmp_path, 1, 6)
     cached = numpy_episodes.Folder(tmp_path, 10)
