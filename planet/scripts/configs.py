@@ -192,6 +192,8 @@ PARAMETERS = {
     "gradient_clipping": _P(
         1000.0, kinds.positive, "largest global gradient norm", "main_gradient_clipping"
     ),
+    # Policy and value, beside the model.
+    "use_policy": _P(False, kinds.boolean, "learn a policy from what was done"),
     # Schedule, in sequences.
     "train_steps": _P(50_000, kinds.integer(1), "sequences of a train phase"),
     "test_steps": _P(100, kinds.integer(1), "sequences of a test phase"),
@@ -239,6 +241,33 @@ PARAMETERS = {
     "cem_topk": _P(100, kinds.integer(1), "elites per iteration", "planner_topk"),
     "cem_iterations": _P(
         10, kinds.integer(0), "iterations; 0: the initial mean", "planner_iterations"
+    ),
+    "initial_sigma": _P(
+        1.0,
+        kinds.positive,
+        "standard deviation with which a search starts; 0.1 suits pop_p",
+    ),
+    "icem_beta": _P(
+        2.0, kinds.number(0), "icem: exponent of the noise's power law; 0: white noise"
+    ),
+    "icem_decay": _P(
+        1.25,
+        kinds.number(1),
+        "icem: by what each iteration divides the number of candidates",
+    ),
+    "icem_keep": _P(
+        0.3,
+        kinds.between(0, 1, True),
+        "icem: share of the elites that are candidates again; always at least one",
+    ),
+    "icem_momentum": _P(
+        0.1, kinds.number(0, 1), "icem: share of the last belief that a refit leaves"
+    ),
+    "mppi_gamma": _P(
+        2.0, kinds.number(0), "mppi: sharpness of the weights, per unit of return"
+    ),
+    "mppi_beta": _P(
+        0.6, kinds.number(0, 1), "mppi: share of the last belief that a refit leaves"
     ),
     "discrete_action": _P(
         None,
