@@ -41,13 +41,9 @@ class Gaussian(NamedTuple):
         return self.mean[:, None] + self.stddev[:, None] * spread
 
     @classmethod
-    def fit(cls, candidates: tf.Tensor, weights: tf.Tensor | None = None) -> Gaussian:
-        """Moments of candidates [B, N, H, X], which weigh the same or [B, N]."""
-        if weights is None:
-            mean, variance = tf.nn.moments(candidates, 1)
-        else:
-            weights = weights[:, :, None, None]
-            mean, variance = tf.nn.weighted_moments(candidates, 1, weights)
+    def fit(cls, candidates: tf.Tensor) -> Gaussian:
+        """Moments of candidates [B, N, H, X]."""
+        mean, variance = tf.nn.moments(candidates, 1)
         return cls(mean, tf.sqrt(variance + 1e-6))
 
     def towards(self, target: Gaussian, momentum: float) -> Gaussian:
@@ -107,15 +103,14 @@ class Categorical(NamedTuple):
         return tf.one_hot(tf.argmax(self.logits[:, None] + gumbel, -1), size)
 
     @classmethod
-    def fit(
-        cls, candidates: tf.Tensor, weights: tf.Tensor | None = None
-    ) -> Categorical:
-        """How often candidates [B, N, H, A] take each action, if they weigh [B, N]."""
-        if weights is None:
-            shares = tf.reduce_mean(candidates, 1)
-        else:
-            shares = tf.einsum("bn,bnha->bha", weights, candidates)
-        return cls(_smoothed(shares, 1e-6))
+    def fit(cls, candidates: tf.Tensor) -> Categorical:
+        """How often candidates [B, N, H, A] take each action."""
+        return cls.of(tf.reduce_mean(candidates, 1))
+
+    @classmethod
+    def of(cls, chances: tf.Tensor) -> Categorical:
+        """The belief of probabilities [B, H, A], none of which becomes 0."""
+        return cls(_smoothed(chances, 1e-6))
 
     def towards(self, target: Categorical, momentum: float) -> Categorical:
         """Of this belief, a share of `momentum` is left; the rest is the target's."""

@@ -56,14 +56,14 @@ def cross_entropy_method(
     def propose(belief, iteration):
         return tf.clip_by_value(belief.draw(amount), *action_bounds)
 
-    def score(actions):
-        return loop.imagine(cell, objective_fn, state, actions, discount)
+    def attempt(actions):
+        return actions, loop.imagine(cell, objective_fn, state, actions, discount)
 
     def refit(belief, actions, returns):
         return Gaussian.fit(loop.elites(actions, returns, topk))
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(belief.mean[:, 0], belief.mean, returns)
 
@@ -111,8 +111,8 @@ def discrete_cross_entropy_method(
     def propose(belief, iteration):
         return belief[0].draw(amount)
 
-    def score(actions):
-        return loop.imagine(cell, objective_fn, state, actions, discount)
+    def attempt(actions):
+        return actions, loop.imagine(cell, objective_fn, state, actions, discount)
 
     def refit(belief, actions, returns):
         ranked = loop.elites(actions, returns, topk, ranked=True)
@@ -120,7 +120,7 @@ def discrete_cross_entropy_method(
 
     start = start, start.likeliest[:, 0]
     (belief, best), returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     action = best if select == "best" else belief.likeliest[:, 0]
     return loop.Plan(action, belief.logits, returns)

@@ -88,13 +88,22 @@ def icem(
     def draw(belief, number):
         return tf.clip_by_value(belief.draw(number, icem_beta), *action_bounds)
 
-    def score(actions):
+    def imagine(actions):
         return loop.imagine(cell, objective_fn, state, actions, discount)
 
     start = Gaussian.start(shape, initial_sigma, center)
     decay, keep, momentum = icem_decay, icem_keep, icem_momentum
     return _icem(
-        start, draw, score, warm_start, amount, topk, iterations, decay, keep, momentum
+        start,
+        draw,
+        imagine,
+        warm_start,
+        amount,
+        topk,
+        iterations,
+        decay,
+        keep,
+        momentum,
     )
 
 
@@ -149,13 +158,22 @@ def discrete_icem(
     def draw(belief, number):
         return belief.draw_coloured(number, icem_beta)
 
-    def score(actions):
+    def imagine(actions):
         return loop.imagine(cell, objective_fn, state, actions, discount)
 
     start = Categorical.start((batch, horizon, *action_shape), center)
     decay, keep, momentum = icem_decay, icem_keep, icem_momentum
     plan = _icem(
-        start, draw, score, warm_start, amount, topk, iterations, decay, keep, momentum
+        start,
+        draw,
+        imagine,
+        warm_start,
+        amount,
+        topk,
+        iterations,
+        decay,
+        keep,
+        momentum,
     )
     if select == "best":
         return plan
@@ -166,7 +184,7 @@ def discrete_icem(
 def _icem(
     start: Any,
     draw: Callable[[Any, tf.Tensor], tf.Tensor],
-    score: Callable[[tf.Tensor], tf.Tensor],
+    imagine: Callable[[tf.Tensor], tf.Tensor],
     warm_start: dict[str, tf.Tensor] | None,
     amount: int,
     topk: int,
@@ -193,10 +211,9 @@ def _icem(
         is_mean = (tf.range(number) == number - 1) & (iteration == last)
         return tf.where(is_mean[:, None, None], belief.likeliest[:, None], actions)
 
-    def padded_score(actions):
-        returns = score(actions)
-        missing = amount - tf.shape(returns)[1]
-        return tf.pad(returns, [[0, 0], [0, missing]], constant_values=-np.inf)
+    def attempt(actions):
+        missing = [[0, 0], [0, amount - tf.shape(actions)[1]]]
+        return actions, tf.pad(imagine(actions), missing, constant_values=-np.inf)
 
     def refit(belief, actions, returns):
         belief, kept = belief
@@ -209,7 +226,7 @@ def _icem(
         known = tf.range(horizon) < horizon - 1
         kept = tf.where(known[:, None], warm_start["elites"], kept)
     (belief, kept), returns = loop.search(
-        (start, kept), propose, padded_score, refit, iterations, batch, amount
+        (start, kept), propose, attempt, refit, iterations, batch, amount
     )
     memory = {"center": belief.center, "elites": kept}
     best = kept[:, 0, 0] if iterations else start.likeliest[:, 0]

@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 def search(
     belief: Any,
     propose: Callable[[Any, tf.Tensor], tf.Tensor],
-    score: Callable[[tf.Tensor], tf.Tensor],
+    attempt: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     refit: Callable[[Any, tf.Tensor, tf.Tensor], Any],
     iterations: int,
     batch: int,
@@ -45,8 +45,9 @@ def search(
     Args:
       belief: where the search starts, any structure of tensors.
       propose: candidates [B, N, H, X] from the belief and the number of the iteration.
-      score: imagined returns [B, N] of candidates, see `imagine`.
-      refit: the next belief from the last one, its candidates and their returns.
+      attempt: what can be done of the candidates, and the returns [B, N] of that, see
+        `imagine`.
+      refit: the next belief from the last one, what was attempted, and its returns.
       iterations: rounds of all this.
       batch: number of environments, B.
       amount: candidates of each iteration, N.
@@ -59,7 +60,7 @@ def search(
     for iteration in tf.range(iterations):
         with noise.stream(tf.random.fold_in(seed, iteration)):
             candidates = propose(belief, iteration)
-            returns = score(candidates)
+            candidates, returns = attempt(candidates)
         belief = refit(belief, candidates, returns)
         history = history.write(iteration, returns)
     return belief, history.stack()

@@ -27,12 +27,14 @@ def mppi(
 ) -> loop.Plan:
     """Searches with all candidates, each weighted by its imagined return.
 
-        a ~ N(mean, stddev),  w = exp(gamma (R - max R)) / sum
-        mean, stddev <- beta (mean, stddev) + (1 - beta) (moments of a weighted by w)
+        a ~ N(mean, sigma),  w = exp(gamma (R - max R)) / sum
+        mean <- beta mean + (1 - beta) sum(w a)
+
+    The standard deviation stays what it is, so the search does not narrow down: its
+    plan is as exact as the weights and sigma make it.
 
     Source: Williams et al. 2016, "Aggressive driving with model predictive path
-    integral control", equation 6. The stddev is refit as in Hansen et al. 2022,
-    "Temporal difference learning for model predictive control", equation 4.
+    integral control", section III; momentum as in PG+.
 
     Args:
       cell: as for `cross_entropy_method`.
@@ -45,7 +47,7 @@ def mppi(
       discount: weight of a step's reward relative to the step before.
       warm_start: initial mean [B, H, A]; zeros if not given.
       action_bounds: smallest and largest value of each entry of an action.
-      initial_sigma: initial standard deviation.
+      initial_sigma: standard deviation, of all iterations.
       mppi_gamma: sharpness of the weights, per unit of return; if it is infinite, the
         best candidate has all of the weight.
       mppi_beta: momentum, the share of the last belief that a refit leaves.
@@ -59,15 +61,15 @@ def mppi(
     def propose(belief, iteration):
         return tf.clip_by_value(belief.draw(amount), *action_bounds)
 
-    def score(actions):
-        return loop.imagine(cell, objective_fn, state, actions, discount)
+    def attempt(actions):
+        return actions, loop.imagine(cell, objective_fn, state, actions, discount)
 
     def refit(belief, actions, returns):
-        target = Gaussian.fit(actions, weigh(returns, mppi_gamma))
-        return belief.towards(target, mppi_beta)
+        mean = weighted_mean(actions, weigh(returns, mppi_gamma))
+        return belief._replace(mean=mppi_beta * belief.mean + (1 - mppi_beta) * mean)
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(belief.mean[:, 0], belief.mean, returns)
 
@@ -113,15 +115,15 @@ def discrete_mppi(
     def propose(belief, iteration):
         return belief.draw(amount)
 
-    def score(actions):
-        return loop.imagine(cell, objective_fn, state, actions, discount)
+    def attempt(actions):
+        return actions, loop.imagine(cell, objective_fn, state, actions, discount)
 
     def refit(belief, actions, returns):
-        target = Categorical.fit(actions, weigh(returns, mppi_gamma))
-        return belief.towards(target, mppi_beta)
+        chances = weighted_mean(actions, weigh(returns, mppi_gamma))
+        return belief.towards(Categorical.of(chances), mppi_beta)
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(belief.likeliest[:, 0], belief.logits, returns)
 
@@ -130,3 +132,8 @@ def weigh(returns: tf.Tensor, gamma: float) -> tf.Tensor:
     """Weights exp(gamma (R - max R)) of candidates with returns [B, N], of sum 1."""
     behind = returns - tf.reduce_max(returns, 1, keepdims=True)
     return tf.nn.softmax(tf.math.multiply_no_nan(gamma, behind))
+
+
+def weighted_mean(candidates: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Mean [B, H, X] of candidates [B, N, H, X] with weights [B, N]."""
+    return tf.einsum("bn,bnhx->bhx", weights, candidates)

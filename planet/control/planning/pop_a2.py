@@ -57,19 +57,26 @@ def pop_a2(
     def propose(belief, iteration):
         return belief.draw(amount)
 
-    def act(state, noise):
-        return tf.clip_by_value(policy.act(state) + noise, *action_bounds)
+    def attempt(noise):
+        left = []  # Of the noise at each step, what the bounds leave of it.
 
-    def score(noise):
-        return loop.imagine(cell, objective_fn, state, noise, discount, act)
+        def act(state, noise):
+            center = policy.act(state)
+            action = tf.clip_by_value(center + noise, *action_bounds)
+            left.append(action - center)
+            return action
+
+        returns = loop.imagine(cell, objective_fn, state, noise, discount, act)
+        return tf.reshape(tf.stack(left, 1), noise.shape), returns
 
     def refit(belief, noise, returns):
         return Gaussian.fit(loop.elites(noise, returns, topk))
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
-    return loop.Plan(act(state, belief.mean[:, 0]), belief.mean, returns)
+    action = tf.clip_by_value(policy.act(state) + belief.mean[:, 0], *action_bounds)
+    return loop.Plan(action, belief.mean, returns)
 
 
 def discrete_pop_a2(
@@ -118,13 +125,13 @@ def discrete_pop_a2(
     def act(state, noise):
         return tf.one_hot(tf.argmax(policy.logits(state) + noise, -1), *action_shape)
 
-    def score(noise):
-        return loop.imagine(cell, objective_fn, state, noise, discount, act)
+    def attempt(noise):
+        return noise, loop.imagine(cell, objective_fn, state, noise, discount, act)
 
     def refit(belief, noise, returns):
         return Gaussian.fit(loop.elites(noise, returns, topk))
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(act(state, belief.mean[:, 0]), belief.mean, returns)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from planet.control.planning import loop
 from planet.control.planning.beliefs import Gaussian
-from planet.control.planning.mppi import weigh
+from planet.control.planning.mppi import weigh, weighted_mean
 
 
 def _blank(num_envs: int, horizon: int, action_size: int, policy) -> tf.Tensor:
@@ -67,14 +67,15 @@ def pop_p(
     def propose(belief, iteration):
         return belief.draw(amount)
 
-    def score(noise):
-        return loop.imagine(cell, objective_fn, state, noise, discount, policy.act)
+    def attempt(noise):
+        returns = loop.imagine(cell, objective_fn, state, noise, discount, policy.act)
+        return noise, returns
 
     def refit(belief, noise, returns):
         return Gaussian.fit(loop.elites(noise, returns, topk))
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(policy.act(state, belief.mean[:, 0]), belief.mean, returns)
 
@@ -98,6 +99,9 @@ def pop_p_mppi(
 ) -> loop.Plan:
     """Searches the noise of `pop_p` with the weights and the momentum of `mppi`.
 
+        a_t = policy(s_t, noise_t),  noise ~ N(mean, sigma)
+        w = exp(gamma (R - max R)) / sum,  mean <- beta mean + (1 - beta) sum(w noise)
+
     Source: PG+.
 
     Args:
@@ -110,7 +114,7 @@ def pop_p_mppi(
       iterations: rounds of drawing and refitting; with 0 the policy's is the plan.
       discount: weight of a step's reward relative to the step before.
       warm_start: as for `pop_p`.
-      initial_sigma: initial standard deviation of the noise.
+      initial_sigma: standard deviation of the noise, of all iterations.
       mppi_gamma: as for `mppi`.
       mppi_beta: as for `mppi`.
       policy: as for `pop_p`.
@@ -126,14 +130,15 @@ def pop_p_mppi(
     def propose(belief, iteration):
         return belief.draw(amount)
 
-    def score(noise):
-        return loop.imagine(cell, objective_fn, state, noise, discount, policy.act)
+    def attempt(noise):
+        returns = loop.imagine(cell, objective_fn, state, noise, discount, policy.act)
+        return noise, returns
 
     def refit(belief, noise, returns):
-        target = Gaussian.fit(noise, weigh(returns, mppi_gamma))
-        return belief.towards(target, mppi_beta)
+        mean = weighted_mean(noise, weigh(returns, mppi_gamma))
+        return belief._replace(mean=mppi_beta * belief.mean + (1 - mppi_beta) * mean)
 
     belief, returns = loop.search(
-        start, propose, score, refit, iterations, batch, amount
+        start, propose, attempt, refit, iterations, batch, amount
     )
     return loop.Plan(policy.act(state, belief.mean[:, 0]), belief.mean, returns)
