@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from planet.control import planners, planning
+from planet.control import planners
 from planet.tools import extensions
 from tests.control.planning import toys
 
@@ -92,9 +92,3 @@ def test_many_environments_are_planned_for_at_once(name):
     search = compiled(name, False, 1, 3, **SEARCHES[name])
     plan = search(tf.constant(targets, tf.float32), tf.constant([0, 1]))
     assert plan.action.numpy() == pytest.approx(targets, abs=0.05)
-
-
-def test_planning_offers_all_of_them():
-    for planner in planners.PLANNERS.values():
-        for name in filter(None, (planner.continuous, planner.discrete)):
-            assert extensions.load(name) is getattr(planning, name.split(":")[1])

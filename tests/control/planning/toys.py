@@ -94,8 +94,9 @@ class SmallPolicy(keras.layers.Layer):
     def __init__(self, size, units=16):
         super().__init__()
         self.noise_size = units
-        self._hidden = keras.layers.Dense(units, "relu")
-        self._output = keras.layers.Dense(size)
+        first, last = (keras.initializers.GlorotUniform(seed) for seed in (0, 1))
+        self._hidden = keras.layers.Dense(units, "relu", kernel_initializer=first)
+        self._output = keras.layers.Dense(size, kernel_initializer=last)
 
     def act(self, state, noise=None):
         hidden = self._hidden(state["target"])
