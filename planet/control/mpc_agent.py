@@ -30,6 +30,8 @@ class MPCAgent:
       action_size: size of an action, A.
       warm_start: start each search from the previous plan, shifted by one step.
       jit: whether XLA compiles decisions, see `devices.function`.
+      blank: what the warm start of an episode's first search is made from, if that is
+        not a belief of zeros [B, H, A]; see `planning.remembers`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class MPCAgent:
         action_size: int,
         warm_start: bool = False,
         jit: str = "never",
+        blank: Any = None,
     ):
         self._cell = cell
         self._embed = embed
@@ -54,12 +57,15 @@ class MPCAgent:
         self._num_envs = num_envs
         self._action_size = action_size
         self._warm_start = warm_start
+        if blank is None:
+            blank = tf.zeros([num_envs, horizon, action_size])
+        self._blank = blank
         self._compiled = devices.function(self._decide, jit)
         self.reset()
 
     @property
     def plan_returns(self) -> np.ndarray:
-        """Imagined returns of the last decision, [iterations, B, amount]."""
+        """Imagined returns of the last decision, see `planning.Plan`."""
         return self._plan.returns.numpy()
 
     def reset(self) -> None:
@@ -68,7 +74,7 @@ class MPCAgent:
         self._memory = {
             "state": self._cell.zero_state(self._num_envs),
             "action": tf.zeros([self._num_envs, self._action_size]),
-            "plan": tf.zeros([self._num_envs, self._horizon, self._action_size]),
+            "plan": self._blank,
         }
 
     def act(
@@ -107,7 +113,10 @@ class MPCAgent:
                 warm_start=start,
             )
             action = self._explore(plan.action, exploration)
-        return {"state": state, "action": action, "plan": plan.belief}, plan
+        memory = {"state": state, "action": action, "plan": memory["plan"]}
+        if self._warm_start:
+            memory["plan"] = plan.belief if plan.memory is None else plan.memory
+        return memory, plan
 
 
 def add_noise(action: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:

@@ -302,6 +302,33 @@ PARAMETERS = {
         "planner_iterations",
         "optimisation_iters",
     ),
+    "initial_sigma": _P(
+        1.0,
+        kinds.positive,
+        "standard deviation with which a search starts; 0.1 suits pop_p",
+    ),
+    "icem_beta": _P(
+        2.0, kinds.number(0), "icem: exponent of the noise's power law; 0: white noise"
+    ),
+    "icem_decay": _P(
+        1.25,
+        kinds.number(1),
+        "icem: by what each iteration divides the number of candidates",
+    ),
+    "icem_keep": _P(
+        0.3,
+        kinds.between(0, 1, True),
+        "icem: share of the elites that are candidates again; always at least one",
+    ),
+    "icem_momentum": _P(
+        0.1, kinds.number(0, 1), "icem: share of the last belief that a refit leaves"
+    ),
+    "mppi_gamma": _P(
+        2.0, kinds.number(0), "mppi: sharpness of the weights, per unit of return"
+    ),
+    "mppi_beta": _P(
+        0.6, kinds.number(0, 1), "mppi: share of the last belief that a refit leaves"
+    ),
     "discrete_action": _P(
         None,
         kinds.optional(kinds.boolean),

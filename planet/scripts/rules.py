@@ -222,6 +222,7 @@ def find_classes(
     Raises:
       ParameterError: Something of the user's own cannot be used.
     """
+    _check_known_planner(values)
     found = {
         "model": models.get(values["model"], values["model"]),
         "tap_cell": models.get(values["tap_cell"], values["tap_cell"]),
@@ -264,12 +265,38 @@ def _check_network(module: Any, values: Mapping[str, Any]) -> None:
         extensions.check_arguments(getattr(module, name), (*values, *given))
 
 
+def _check_known_planner(values: Mapping[str, Any]) -> None:
+    """Refuses one of the project's planners that the other settings do not allow."""
+    name = values["planner"]
+    if name not in planners.PLANNERS:
+        return
+    if planners.find(name, values["discrete_action"]) is None:
+        able = [key for key, planner in planners.PLANNERS.items() if planner.discrete]
+        raise kinds.ParameterError(
+            f"planner must be one of {', '.join(able)} where actions are discrete, not "
+            f"{name!r}"
+        )
+    if planners.PLANNERS[name].guided and not values["use_policy"]:
+        raise kinds.ParameterError(
+            f"use_policy must be true for planner {name!r}, which needs a policy, not "
+            "false"
+        )
+
+
 def _check_planner(planner: Any, values: Mapping[str, Any]) -> None:
     """Refuses what does not have the signature of a planner."""
     if not callable(planner):
         raise extensions.ExtensionError("it is not a function")
-    known = (*planners.GIVEN, *planners.SETTINGS, *values)
+    known = (*planners.GIVEN, planners.POLICY, *planners.SETTINGS, *values)
     extensions.check_arguments(planner, known)
+    if not values["use_policy"]:
+        known = (name for name in known if name != planners.POLICY)
+        try:
+            extensions.check_arguments(planner, tuple(known))
+        except extensions.ExtensionError:
+            raise extensions.ExtensionError(
+                f"its argument {planners.POLICY!r} takes use_policy: true"
+            ) from None
     missing = extensions.missing_arguments(planner, planners.GIVEN)
     if missing:
         raise extensions.ExtensionError(f"it takes no argument {missing[0]!r}")

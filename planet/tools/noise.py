@@ -64,6 +64,44 @@ def normal(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
     return tf.random.stateless_normal(shape, seed(), dtype=dtype)
 
 
+def coloured(shape: Sequence[int | tf.Tensor], exponent: float) -> tf.Tensor:
+    """Standard normal noise whose power at frequency f is proportional to f**-exponent.
+
+    Each entry has mean 0 and variance 1, whatever the exponent; 0 makes white noise.
+    The power at frequency 0 is that at the lowest other one.
+
+    Source: Timmer and Koenig 1995, "On generating power law noise", section 4. There,
+    an inverse Fourier transform takes random coefficients to a sequence. It is linear,
+    so here it is one product with a matrix.
+
+    Args:
+      shape: [..., T, X], where T is the axis of time, an integer.
+      exponent: 1 for pink noise, 2 for red noise, and so on.
+    """
+    white = normal(shape)
+    if not exponent:
+        return white
+    matrix = tf.constant(_colouring(shape[-2], exponent), white.dtype)
+    return tf.einsum("...tx,ts->...sx", white, matrix)
+
+
+def _colouring(length: int, exponent: float) -> np.ndarray:
+    """Matrix [T, T] that takes white noise, as coefficients, to coloured noise.
+
+    The real parts of all coefficients of a real sequence are followed by the imaginary
+    parts of those that have one.
+    """
+    frequencies = np.fft.rfftfreq(length)
+    frequencies[0] = 1 / length
+    amplitudes = np.diag(frequencies ** (-exponent / 2))
+    real = np.fft.irfft(amplitudes, length)
+    imaginary = np.fft.irfft(1j * amplitudes, length)[1 : (length + 1) // 2]
+    # The others have all of their power in the real part.
+    real[[0] if length % 2 else [0, -1]] *= np.sqrt(2)
+    matrix = np.concatenate([real, imaginary])
+    return matrix / np.sqrt(np.sum(matrix**2, 0))
+
+
 def uniform(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
     """Uniform noise in [0, 1) of the given shape."""
     if not _streams:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 
@@ -28,21 +30,30 @@ def closed_loop(
 
 
 def open_loop(
-    cell, state: dict[str, tf.Tensor], actions: tf.Tensor
+    cell,
+    state: dict[str, tf.Tensor],
+    actions: tf.Tensor,
+    act: Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor] | None = None,
 ) -> dict[str, tf.Tensor]:
     """Imagines a sequence: no step sees an observation.
 
     Args:
       cell: offers `transition`.
       state: where to start, entries [N, ...].
-      actions: the action that leads to each step, [N, T, A].
+      actions: the action that leads to each step, [N, T, A]; with `act`, what that
+        makes it from, [N, T, X].
+      act: actions [N, A] from the states that they follow, entries [N, ...], and from
+        the step's [N, X].
 
     Returns:
       Priors, entries [N, T, ...].
     """
     priors = []
     for step in range(actions.shape[1]):
-        state = cell.transition(state, actions[:, step])
+        action = actions[:, step]
+        if act is not None:
+            action = act(state, action)
+        state = cell.transition(state, action)
         priors.append(state)
     return stack(priors)
 

@@ -81,6 +81,7 @@ class Report:
             if simulation.plan_returns is not None:
                 for index, name in enumerate(("first", "last")):
                     values = simulation.plan_returns[:, index]
+                    values = values[np.isfinite(values)]  # Of candidates there were.
                     self._histograms[f"plan_returns/{name}_iteration"].append(values)
 
     @contextlib.contextmanager

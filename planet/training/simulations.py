@@ -160,6 +160,12 @@ def make_agent(
     search = extensions.load(config.planner_function)
     settings = {key: x for key, x in config.items() if key not in planners.GIVEN}
     settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
+    if config.use_policy:
+        settings[planners.POLICY] = model.policy
+    blank = None
+    if hasattr(search, "blank"):
+        known = extensions.arguments(search.blank, settings)
+        blank = search.blank(num_envs, horizon, action_size, **known)
     discrete = config.discrete_action
     return mpc_agent.MPCAgent(
         model.acting_cell,
@@ -172,6 +178,7 @@ def make_agent(
         action_size,
         config.warm_start,
         config.jit,
+        blank,
     )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet.control import mpc_agent, planning
-from planet.tools import noise
+from planet.control import mpc_agent, planners, planning
+from planet.tools import extensions, noise
 
 
 class BrightnessCell:
@@ -195,3 +195,99 @@ def test_discrete_agent_takes_one_hot_actions_and_traces_once():
         assert actions.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
         assert agent.plan_returns.shape == (3, 2, 100)
     assert agent._compiled.experimental_get_tracing_count() == 1
+
+
+class Imitator:
+    """Takes the best action in the world of `reward`, but for its noise."""
+
+    noise_size = 1
+
+    def act(self, state, noise=None):
+        action = tf.clip_by_value(2 * state["seen"], -1.0, 1.0)
+        return action if noise is None else tf.clip_by_value(action + noise, -1.0, 1.0)
+
+
+class Gambler:
+    """Finds all choices equal."""
+
+    def act(self, state, noise=None):
+        return tf.one_hot(tf.argmax(self.logits(state), -1), 4)
+
+    def logits(self, state):
+        return tf.tile(0.0 * state["seen"], [1, 4])
+
+
+class ChoosyCell(BrightnessCell):
+    def zero_state(self, batch):
+        return {"seen": tf.zeros([batch, 1]), "action": tf.zeros([batch, 4])}
+
+
+def choosy(state):
+    """The best of four actions is the third where it is dark, or else the first."""
+    dark, bright = state["action"][..., 2], state["action"][..., 0]
+    return tf.where(state["seen"][..., 0] < 0, dark, bright)
+
+
+def agent_of(name, discrete, warm_start):
+    """An agent of one of the project's planners, for two environments."""
+    search = extensions.load(planners.find(name, discrete))
+    policy = Gambler() if discrete else Imitator()
+    settings = {"amount": 200, "topk": 20, "iterations": 4, "policy": policy}
+    settings |= {"mppi_gamma": 10.0, "initial_sigma": 0.5}
+    blank = None
+    if hasattr(search, "blank"):
+        blank = search.blank(
+            2, 3, 4 if discrete else 1, **extensions.arguments(search.blank, settings)
+        )
+    return mpc_agent.MPCAgent(
+        ChoosyCell() if discrete else BrightnessCell(),
+        embed,
+        choosy if discrete else reward,
+        functools.partial(search, **extensions.arguments(search, settings)),
+        still,
+        3,
+        2,
+        4 if discrete else 1,
+        warm_start,
+        blank,
+    )
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("name", planners.PLANNERS)
+def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start):
+    agent = agent_of(name, False, warm_start)
+    for episode in range(2):
+        for step in range(3):
+            actions = agent.act(observe(64, 192), 0.0, [episode, step])
+        agent.reset()
+    assert actions[:, 0] == pytest.approx([-0.5, 0.5], abs=0.25)
+    assert agent._compiled.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize(
+    "name", [name for name, found in planners.PLANNERS.items() if found.discrete]
+)
+def test_every_discrete_planner_chooses_and_is_traced_once(name, warm_start):
+    agent = agent_of(name, True, warm_start)
+    for episode in range(2):
+        for step in range(3):
+            actions = agent.act(observe(0, 255), 0.0, [episode, step])
+        agent.reset()
+    best = [[0, 0, 1, 0], [1, 0, 0, 0]]
+    if name == "policy":  # As it finds all choices equal.
+        best = [[1, 0, 0, 0]] * 2
+    assert actions.tolist() == best
+    assert agent._compiled.experimental_get_tracing_count() == 1
+
+
+def test_an_episode_begins_without_what_the_last_one_left():
+    agent = agent_of("icem", False, True)
+    first = [agent.act(observe(64, 192), 0.0, [0, step]) for step in range(2)]
+    agent.reset()
+    again = [agent.act(observe(64, 192), 0.0, [0, step]) for step in range(2)]
+    assert np.array_equal(first, again)
+    agent.act(observe(64, 192), 0.0, [0, 0])
+    other = agent.act(observe(64, 192), 0.0, [0, 0])
+    assert not np.array_equal(first[0], other)

@@ -1,32 +1,14 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from planet.control import planning
-from planet.tools import noise
+from tests.control.planning import toys
 
-
-class PointCell:
-    """A cell whose state is where it wants the last action to be, and that action."""
-
-    def transition(self, prev_state, prev_action):
-        return {"target": prev_state["target"], "action": prev_action}
-
-
-def closeness(state):
-    """Rewards [B, N, H]: 0 for the target, less for anything else."""
-    return -tf.reduce_sum((state["action"] - state["target"]) ** 2, -1)
-
-
-def plan_for(targets, horizon=5, seed=(0, 0), **kwargs):
-    """Plans for environments with the given targets [B, A]."""
-    targets = tf.constant(targets, tf.float32)
-    state = {"target": targets, "action": tf.zeros_like(targets)}
-    size = targets.shape[1]
-    with noise.stream(tf.constant(seed)):
-        return planning.cross_entropy_method(
-            PointCell(), closeness, state, (size,), horizon, **kwargs
-        )
+plan_for = functools.partial(toys.plan_for, planning.cross_entropy_method)
+choose_for = functools.partial(toys.choose_for, planning.discrete_cross_entropy_method)
 
 
 @pytest.mark.parametrize("size", [1, 6])
@@ -109,35 +91,6 @@ def test_discounted_return():
 def test_shift_drops_the_first_step_and_ends_neutrally():
     plan = tf.reshape(tf.range(6.0), [1, 3, 2])
     assert planning.shift(plan).numpy().tolist() == [[[2, 3], [4, 5], [0, 0]]]
-
-
-class ChoiceCell:
-    """A cell whose state counts the steps and remembers the last action."""
-
-    def transition(self, prev_state, prev_action):
-        step = prev_state["step"] + 1
-        return {"step": step, "wanted": prev_state["wanted"], "action": prev_action}
-
-
-def rightness(state):
-    """Rewards [B, N, H]: 1 for the action wanted at that step, of the one-hot ones."""
-    wanted = tf.gather(state["wanted"], state["step"] - 1, batch_dims=3)
-    return tf.gather(state["action"], wanted, batch_dims=3)
-
-
-def choose_for(wanted, size, seed=(0, 0), **kwargs):
-    """Plans for environments with the given sequences of best actions [B, H]."""
-    wanted = tf.constant(wanted)
-    batch, horizon = wanted.shape
-    state = {
-        "step": tf.zeros([batch], tf.int32),
-        "wanted": wanted,
-        "action": tf.zeros([batch, size]),
-    }
-    with noise.stream(tf.constant(seed)):
-        return planning.discrete_cross_entropy_method(
-            ChoiceCell(), rightness, state, (size,), horizon, **kwargs
-        )
 
 
 def draw(size, batch=3, seed=0):

@@ -357,6 +357,36 @@ def test_settings_cannot_be_added():
             "marwil_rate in --params must be a number in (0, 1], not 0",
         ),
         (
+            {"planner": "icm"},
+            "unknown planner 'icm' in --params; did you mean 'icem'?",
+        ),
+        (
+            {"planner": "pop_p"},
+            "use_policy must be true for planner 'pop_p', which needs a policy, not "
+            "false",
+        ),
+        (
+            {"planner": "pop_p", "use_policy": True, "tasks": ["cartpole_balance_da"]},
+            "planner must be one of cem, icem, mppi, pop_a1, pop_a2, policy where "
+            "actions are discrete, not 'pop_p'",
+        ),
+        (
+            {"initial_sigma": 0},
+            "initial_sigma in --params must be a number above 0, not 0",
+        ),
+        (
+            {"icem_decay": 0.8},
+            "icem_decay in --params must be a number of at least 1, not 0.8",
+        ),
+        (
+            {"icem_keep": 0},
+            "icem_keep in --params must be a number in (0, 1], not 0",
+        ),
+        (
+            {"mppi_beta": 1.5},
+            "mppi_beta in --params must be a number from 0 to 1, not 1.5",
+        ),
+        (
             {"collect_horizons": [6, 12, 24], "exploration_noises": [0.1, 0.2]},
             "exploration_noises must be one value, or as many as the 3 of "
             "collect_horizons, not 2",
@@ -392,6 +422,10 @@ def test_messages(params, message):
         (
             {"planner": "planet.control.planning:SMOOTHING"},
             "it is not a function",
+        ),
+        (
+            {"planner": "planet.control.planning.pop_p:pop_p"},
+            "its argument 'policy' takes use_policy: true",
         ),
         (
             {"planner": "planet.control.planning:shift"},

@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from planet.tools import noise
@@ -31,3 +33,41 @@ def test_seeds_go_on_after_a_checkpoint(tmp_path):
     restored = noise.Seeds(1)
     tf.train.Checkpoint(seeds=restored).read(path).assert_consumed()
     assert restored.next().tolist() == expected
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("length", [1, 2, 5, 12, 64])
+def test_coloured_noise_has_the_spectrum_that_it_claims(exponent, length):
+    amount = 20_000
+    with noise.stream((0, 1)):
+        drawn = noise.coloured([amount, length, 2], exponent).numpy()
+    assert drawn.shape == (amount, length, 2)
+    assert drawn.mean((0, 2)) == pytest.approx(np.zeros(length), abs=0.03)
+    assert drawn.var((0, 2)) == pytest.approx(np.ones(length), abs=0.04)
+    assert (drawn[..., 0] * drawn[..., 1]).mean() == pytest.approx(0, abs=0.03)
+    power = (np.abs(np.fft.rfft(drawn, axis=1)) ** 2).mean((0, 2))
+    frequencies = np.fft.rfftfreq(length)
+    frequencies[0] = 1 / length
+    expected = frequencies**-exponent
+    # Parseval: all powers, those of negative frequencies too, add up to length ** 2.
+    counts = np.full(len(expected), 2)
+    counts[[0, -1] if length % 2 == 0 else [0]] = 1
+    expected *= length**2 / np.sum(counts * expected)
+    assert power == pytest.approx(expected, rel=0.05)
+
+
+def test_coloured_noise_is_gaussian_and_stationary():
+    with noise.stream((0, 1)):
+        drawn = noise.coloured([40_000, 8, 1], 1.0).numpy()[..., 0]
+    assert (drawn**4).mean() == pytest.approx(3, abs=0.1)
+    covariance = np.cov(drawn.T)
+    for lag in range(1, 8):
+        along = np.diagonal(covariance, lag)
+        assert along == pytest.approx(np.full(len(along), along.mean()), abs=0.04)
+
+
+def test_white_noise_is_what_it_always_was():
+    with noise.stream((0, 1)):
+        coloured = noise.coloured([3, 4, 5], 0.0)
+    with noise.stream((0, 1)):
+        assert np.array_equal(coloured, noise.normal([3, 4, 5]))

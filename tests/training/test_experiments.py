@@ -7,7 +7,7 @@ environment at small sizes.
 import numpy as np
 import pytest
 
-from planet.control import batch_env
+from planet.control import batch_env, planners
 from planet.scripts import configs, tasks
 from planet.tools import episode_files, noise
 from planet.training import data, define_model, trainer
@@ -36,6 +36,9 @@ MORE = {
         "observations": "state",
         "tasks": ["cartpole_balance", "finger_spin"],
     },
+    "icem with warm start": {"planner": "icem", "warm_start": True},
+    "discrete icem": {**DISCRETE, "planner": "icem"},
+    "discrete mppi": {**DISCRETE, "planner": "mppi"},
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
 }
@@ -59,6 +62,14 @@ def mostly_slow(names, quick):
 @pytest.mark.parametrize("name", mostly_slow(EXPERIMENTS, QUICK))
 def test_experiment(name, tmp_path):
     run({**EXPERIMENTS[name], **SMALLER.get(name, {})}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, found in planners.PLANNERS.items() if not found.guided]
+)
+def test_planner(name, tmp_path):
+    params = {"planner": name, "tasks": ["dummy"], "isolate_envs": "thread"}
+    run({**params, "summarise_plan_returns": True}, tmp_path)
 
 
 @pytest.mark.parametrize("name", mostly_slow(tasks.names(), QUICK_TASKS))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from planet.control import batch_env
+from planet.control import batch_env, planners
 from planet.scripts import configs, tasks
 from planet.tools import episode_files, noise
-from planet.training import data, define_model, simulations
+from planet.training import data, define_model, instruments, simulations
 
 
 @pytest.mark.parametrize("found", [0, 1])
@@ -74,17 +74,38 @@ def test_environment_steps_of_tasks_with_action_repeats_of_their_own(tmp_path):
     assert simulations.EnvSteps(found, tmp_path).count() == 2000
 
 
-@pytest.mark.parametrize("cem_topk", [1, 5])
-def test_a_plan_promises_the_mean_of_its_elites(cem_topk):
+def promises(params):
+    """Settings, and an episode of the test phase of an untrained agent."""
     settings = {"tasks": ["dummy"], "dumbnet": True, "isolate_envs": "thread"}
-    settings |= {"cem_topk": cem_topk, "summarise_plan_returns": True}
-    config = configs.load("debug", settings)
+    settings |= {"summarise_plan_returns": True}
+    config = configs.load("debug", {**settings, **params})
     (task,) = tasks.load(config)
     with batch_env.BatchEnv([batch_env.make(task.env_ctor, "thread")]) as envs:
         model = define_model.define_model(config, data.make_data_spec(envs))
         seeds = noise.Seeds(0)
         episodes = simulations.Simulations(config, {"dummy": envs}, model, seeds, {})
         (simulation,) = episodes.test()
+    return config, simulation
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, planner in planners.PLANNERS.items() if not planner.guided]
+)
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_plans_of_every_planner_promise_a_return(name, warm_start):
+    config, simulation = promises({"planner": name, "warm_start": warm_start})
+    decisions = simulation.decisions
+    assert simulation.promised.shape == (decisions,)
+    assert np.all(np.isfinite(simulation.promised))
+    assert simulation.plan_returns.shape == (decisions, 2, config.cem_amount)
+    assert np.all(np.isfinite(simulation.plan_returns[:, 0]))
+    measured = instruments.measure_plans([simulation], config.discount)
+    assert np.isfinite(measured["dummy/horizon_12"]["promised"])
+
+
+@pytest.mark.parametrize("cem_topk", [1, 5])
+def test_a_plan_promises_the_mean_of_its_elites(cem_topk):
+    _, simulation = promises({"cem_topk": cem_topk})
     imagined = np.sort(simulation.plan_returns[:, 1])
     assert simulation.kind == "dummy/horizon_12"
     assert len(simulation.promised) == len(simulation.episode["reward"]) - 1
