@@ -1,7 +1,8 @@
 """Planners by name, one for continuous and one for discrete actions each.
 
-A planner is a function with the signature of `planning.cross_entropy_method`. It is
-named here as `module:function`, so that checking settings imports no TensorFlow.
+A planner is a function with the signature of `planning.cross_entropy_method`, or that
+of `real_planning.cross_entropy_method` for the real one. It is named here as
+`module:function`, so that checking settings imports no TensorFlow.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,10 @@ PLANNERS = {
     "cem": Twins(
         continuous="planet.control.planning:cross_entropy_method",
         discrete="planet.control.planning:discrete_cross_entropy_method",
+    ),
+    "real": Twins(
+        continuous="planet.control.real_planning:cross_entropy_method",
+        discrete="planet.control.real_planning:discrete_cross_entropy_method",
     ),
 }
 # Arguments that a planner receives with each decision.

@@ -101,8 +101,20 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
                 f"{key} must be one value, or as many as the {horizons} of "
                 f"collect_horizons, not {len(values[key])}"
             )
+    for task in chosen:
+        if values["planner"] == "real" and not task.restorable:
+            raise kinds.ParameterError(not_restorable(task.name, "planner 'real'"))
     _check_model(values)
     _resolve_heads(values, chosen)
+
+
+def not_restorable(task: str, what: str) -> str:
+    """Message that a task cannot be used by what plans in the environment itself."""
+    return (
+        f"{what} saves and restores the state of the environment, which is possible in "
+        "dm_control's suite, gymnasium's MuJoCo environments and Atari games, but not "
+        f"in {task}"
+    )
 
 
 def warn_of_short_horizons(
