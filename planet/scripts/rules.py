@@ -103,17 +103,16 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
             )
     for task in chosen:
         if values["planner"] == "real" and not task.restorable:
-            raise kinds.ParameterError(not_restorable(task.name, "planner 'real'"))
+            raise kinds.ParameterError(f"planner 'real': {not_restorable(task.name)}")
     _check_model(values)
     _resolve_heads(values, chosen)
 
 
-def not_restorable(task: str, what: str) -> str:
-    """Message that a task cannot be used by what plans in the environment itself."""
+def not_restorable(task: str) -> str:
+    """Message that nothing can plan in the environment of a task itself."""
     return (
-        f"{what} saves and restores the state of the environment, which is possible in "
-        "dm_control's suite, gymnasium's MuJoCo environments and Atari games, but not "
-        f"in {task}"
+        f"the state of task {task!r} cannot be saved and restored, unlike that of "
+        "dm_control's suite, gymnasium's MuJoCo environments and Atari games"
     )
 
 

@@ -12,6 +12,8 @@ import gymnasium
 import numpy as np
 
 from planet.control.errors import UnusableEnvError
+from planet.control.wrappers import rollouts
+from planet.control.wrappers.actions import OneHot
 from planet.control.wrappers.observations import ConvertTo32Bit
 from planet.control.wrappers.recording import Record
 
@@ -56,6 +58,7 @@ class Simulator(gymnasium.Wrapper):
                 self._translators.append(env.action)
             env = env.env
         self._inner = env
+        self._rollouts = rollouts.find(env)
         self._engine = _find_engine(env.unwrapped)
         self._layers = self._engine.objects if self._engine else []
         while isinstance(env, gymnasium.Wrapper):
@@ -100,6 +103,8 @@ class Simulator(gymnasium.Wrapper):
         Returns:
           The reward of each decision, float64 [N, H]; 0 after the end of the episode.
         """
+        if self._rollouts:
+            return self._rollouts.rewards(self._translate_all(candidates))
         state = self.save()
         rewards = np.zeros(candidates.shape[:2])
         with self._require_engine().unobserved():
@@ -117,6 +122,14 @@ class Simulator(gymnasium.Wrapper):
         for translate in self._translators:
             action = translate(action)
         return action
+
+    def _translate_all(self, candidates):
+        """What the inner environment takes for actions [N, H, A]."""
+        if isinstance(self.action_space, OneHot):
+            choices = np.eye(candidates.shape[-1], dtype=candidates.dtype)
+            choices = np.array([self._translate(vector) for vector in choices])
+            return choices[candidates.argmax(-1)]
+        return np.array([[self._translate(x) for x in plan] for plan in candidates])
 
     def _require_engine(self):
         if not self._engine:
