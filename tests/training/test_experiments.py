@@ -38,6 +38,13 @@ MORE = {
     },
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
+    "true simulator": {"planner": "real", "collect_batch_size": 2},
+    "true simulator with warm start": {"planner": "real", "warm_start": True},
+    "true simulator of discrete tasks": {
+        "planner": "real",
+        "tasks": ["cartpole_balance_da", "gym_freeway"],
+        "observations": "image",
+    },
 }
 EXPERIMENTS = PUBLISHED | MORE
 QUICK = (
@@ -45,6 +52,7 @@ QUICK = (
     "time-agnostic",
     "discrete with warm start",
     "numbers in place of images",
+    "true simulator",
 )
 QUICK_TASKS = ("gym_breakout",)
 
