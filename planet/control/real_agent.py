@@ -93,5 +93,5 @@ def epsilon_greedy(
     """Replaces each one-hot action [B, A] by a random one with probability epsilon."""
     batch, size = action.shape
     anything = np.eye(size, dtype=action.dtype)[random.integers(size, size=batch)]
-    explores = random.random(batch) < epsilon
-    return np.where(explores[:, None], anything, action)
+    explores = random.random([batch, 1]) < epsilon
+    return np.where(explores, anything, action)

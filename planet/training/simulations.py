@@ -197,8 +197,8 @@ def make_real_agent(
         explore,
         horizon,
         len(envs),
-        *envs.action_space.shape,
-        warm_start=config.warm_start,
+        envs.action_space.shape[0],
+        config.warm_start,
     )
 
 

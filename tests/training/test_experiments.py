@@ -38,12 +38,11 @@ MORE = {
     },
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
-    "true simulator": {"planner": "real", "collect_batch_size": 2},
+    "true simulator": {"planner": "real", "observations": "state"},
     "true simulator with warm start": {"planner": "real", "warm_start": True},
     "true simulator of discrete tasks": {
         "planner": "real",
         "tasks": ["cartpole_balance_da", "gym_freeway"],
-        "observations": "image",
     },
 }
 EXPERIMENTS = PUBLISHED | MORE
