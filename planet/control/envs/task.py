@@ -41,7 +41,7 @@ class TaskSpec:
       extra: Extra of this package that the environment needs.
       timestep: Seconds of a step, before actions are repeated; None where unknown.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead,
-          as measured by `benchmarks.ceilings`; needs `timestep`.
+          as measured by `planet.scripts.ceiling`; needs `timestep`.
       restorable: Whether the environment's state can be saved and restored.
     """
 
