@@ -104,17 +104,18 @@ def _tolerance(*arguments, **settings):
 
 
 def _cartpole(task, physics, positions, velocities, sensors, controls):
-    """Rewards of a cart with one pole."""
-    cart, cosine = positions[..., 0], np.cos(positions[..., 1])
+    cart = positions[..., 0]
+    # Poles may stand on one another, and their angles are relative to those below.
+    cosines = np.cos(positions[..., 1:].cumsum(-1))
     if task._sparse:
-        centered = _tolerance(cart, task._CART_RANGE)
-        return centered * _tolerance(cosine, task._ANGLE_COSINE_RANGE)
-    upright = (cosine + 1) / 2
+        upright = _tolerance(cosines, task._ANGLE_COSINE_RANGE).prod(-1)
+        return upright * _tolerance(cart, task._CART_RANGE)
+    upright = (cosines.mean(-1) + 1) / 2
     centered = (1 + _tolerance(cart, margin=2)) / 2
     quadratic = {"value_at_margin": 0, "sigmoid": "quadratic"}
     control = (4 + _tolerance(controls[..., 0], margin=1, **quadratic)) / 5
-    velocity = (1 + _tolerance(velocities[..., 1], margin=5)) / 2
-    return upright * control * velocity * centered
+    still = (1 + _tolerance(velocities[..., 1:], margin=5).min(-1)) / 2
+    return upright * control * still * centered
 
 
 def _cheetah(task, physics, positions, velocities, sensors, controls):

@@ -13,7 +13,7 @@ SUITE = [name for name in RESTORABLE if load_one(name).uses_dm_control]
 GAMES = ["gym_breakout", "gym_qbert", "gym_freeway"]
 # Tasks whose rewards are computed from the states of rollouts.
 ROLLOUTS = [name for name in SUITE if name.startswith("cartpole")]
-ROLLOUTS += ["cheetah_run", "finger_spin", "reacher_easy"]
+ROLLOUTS += ["cheetah_run", "finger_spin", "reacher_easy", "dmc:cartpole_three_poles"]
 
 
 def start(name, seed=1, steps=5, **settings):
