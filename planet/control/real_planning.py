@@ -39,6 +39,7 @@ def cross_entropy_method(
     topk: int = 100,
     iterations: int = 10,
     discount: float = 0.99,
+    initial_sigma: float = 1.0,
 ) -> Plan:
     """Searches the action sequence with the highest return.
 
@@ -52,12 +53,13 @@ def cross_entropy_method(
       topk: elites to which the belief is refit.
       iterations: rounds of drawing and refitting; with 0 the initial mean is the plan.
       discount: weight of a step's reward relative to the step before.
+      initial_sigma: initial standard deviation.
 
     Returns:
       The plan; its action is the first of the final mean.
     """
     batch, *shape = start.shape
-    mean, stddev = start, np.ones_like(start)
+    mean, stddev = start, np.full_like(start, initial_sigma)
     returns = np.empty([iterations, batch, amount], np.float32)
     for iteration in range(iterations):
         noise = random.standard_normal([batch, amount, *shape], np.float32)

@@ -186,8 +186,8 @@ def make_real_agent(
       envs: the environments.
     """
     search = extensions.load(config.planner_function)
-    settings = {key: config[name] for key, name in planners.SETTINGS.items()}
-    settings["discount"] = config.discount
+    settings = dict(config.items())
+    settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
     explore = (
         real_agent.epsilon_greedy if config.discrete_action else real_agent.add_noise
     )

@@ -20,6 +20,11 @@ def plan_for(targets, horizon=5, **settings):
     )
 
 
+def test_begins_with_the_initial_deviation():
+    plan = plan_for([[0.0]], 1, amount=5000, iterations=1, initial_sigma=0.1)
+    assert -plan.returns.mean() == pytest.approx(0.01, rel=0.1)
+
+
 @pytest.mark.parametrize("size", [1, 6])
 @pytest.mark.parametrize("horizon", [1, 5, 12])
 def test_finds_the_optimum_of_each_environment(horizon, size):
