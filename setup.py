@@ -45,6 +45,7 @@ ENVIRONMENTS = {
 }
 COMMANDS = {
     "analyse-latents": "analyse_latents",
+    "ceiling": "ceiling",
     "create-video": "create_video",
     "diagnose": "diagnose",
     "evaluate": "evaluate",

@@ -97,6 +97,10 @@ class EnvProxy(abc.ABC):
         """Applies an action [A]; call the returned function to wait for the result."""
         return self._call("step", action)
 
+    def rewards_async(self, candidates: np.ndarray) -> Wait:
+        """Tries actions, and undoes them; see `simulation.Simulator.rewards`."""
+        return self._call("rewards", candidates)
+
     def _call(self, method, *args, **kwargs):
         wait = self._post(method, *args, **kwargs)
 
@@ -314,6 +318,24 @@ class BatchEnv:
             self._observations[i] = observation
             self._done[i] = terminated or truncated
         return self._stacked_observations(), rewards, self._done.copy(), infos
+
+    def rewards(self, candidates: np.ndarray) -> np.ndarray:
+        """Tries sequences of actions in all environments at once, and undoes them.
+
+        Args:
+          candidates: N sequences of H actions for each environment, [B, N, H, A].
+
+        Returns:
+          The rewards, [B, N, H]; 0 where the episode has ended.
+        """
+        running = ~self._done
+        waits = {
+            i: self.envs[i].rewards_async(candidates[i]) for i in running.nonzero()[0]
+        }
+        rewards = np.zeros(candidates.shape[:3])
+        for i, wait in waits.items():
+            rewards[i] = wait()
+        return rewards
 
     def _stacked_observations(self):
         names = self._observations[0]

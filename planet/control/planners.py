@@ -1,7 +1,8 @@
 """Planners by name, with functions for continuous and for discrete actions.
 
-A planner is a function with the signature of `planning.cross_entropy_method`. It is
-named here as `module:function`, so that checking settings imports no TensorFlow.
+A planner is a function with the signature of `planning.cross_entropy_method`, or that
+of `real_planning.cross_entropy_method` for the real one. It is named here as
+`module:function`, so that checking settings imports no TensorFlow.
 """
 
 from typing import NamedTuple
@@ -50,6 +51,10 @@ PLANNERS = {
         "planet.control.planning.policy:policy_alone",
         "planet.control.planning.policy:policy_alone",
         guided=True,
+    ),
+    "real": Planner(
+        "planet.control.real_planning:cross_entropy_method",
+        "planet.control.real_planning:discrete_cross_entropy_method",
     ),
 }
 # Arguments that a planner receives with each decision.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from planet.control import batch_env, mpc_agent
+from planet.control import batch_env, mpc_agent, real_agent
 
 Episode = dict[str, np.ndarray]
 
 
 def simulate(
-    agent: mpc_agent.MPCAgent,
+    agent: mpc_agent.MPCAgent | real_agent.RealAgent,
     envs: batch_env.BatchEnv,
     next_seed: Callable[[], np.ndarray],
     exploration: float = 0.0,

@@ -75,24 +75,27 @@ def _curve(values: Sequence[float | None]) -> np.ndarray:
 
 
 def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
-    """Reads the mean return of random actions from a file of random_returns.
+    """Reads a mean return from a file of random_returns or of ceiling.
 
     Args:
       path: The file.
       task: Name of the task; None: the only one.
 
     Returns:
-      Name of the task and the mean return.
+      What is returned that much in which task, and the mean return.
 
     Raises:
-      ValueError: The file is not what random_returns writes, or lacks the task.
+      ValueError: The file is not what these write, or lacks the task.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        means = {name: float(entry["mean"]) for name, entry in content.items()}
+        means = {
+            name: (entry.get("label", "random actions"), float(entry["mean"]))
+            for name, entry in content.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
-            f"{str(path)!r} is not what random_returns writes: {error}"
+            f"{str(path)!r} is not what random_returns or ceiling writes: {error}"
         ) from error
     if task is None and len(means) != 1:
         message = f"--task must choose from {', '.join(means)} in {str(path)!r}"
@@ -100,7 +103,8 @@ def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
     task = task or next(iter(means))
     if task not in means:
         raise ValueError(parameters.unknown("task", task, means))
-    return task, means[task]
+    label, mean = means[task]
+    return f"{label}, {task}", mean
 
 
 def select(
@@ -164,7 +168,7 @@ def plot(
     curves: Mapping[str, Sequence[Scores]],
     metrics: Sequence[str],
     title: str | None = None,
-    baseline: tuple[str, float] | None = None,
+    baselines: Sequence[tuple[str, float]] = (),
     x: str = "epochs",
 ) -> figure.Figure:
     """Draws a panel for each metric, with a curve for each group of runs.
@@ -173,7 +177,7 @@ def plot(
       curves: The runs of each curve.
       metrics: Names of the metrics.
       title: Text above the plots.
-      baseline: Name of a task and the mean return of random actions in it.
+      baselines: Labels of horizontal lines, and the test scores they are at.
       x: One of `AXES`; each run has it as a metric, unless it is `epochs`.
     """
     columns = min(3, len(metrics))
@@ -191,10 +195,10 @@ def plot(
             points = [(_places(run, x), run[metric]) for run in runs if metric in run]
             line = _draw_curve(panel, points, linestyle=style, color=color)
             legend[f"{label} ({len(runs)} runs)" if len(runs) > 1 else label] = line
-        if baseline and metric == "test_score":
-            task, mean = baseline
-            line = panel.axhline(mean, color="0.3", linestyle=(0, (5, 3)))
-            legend[f"random actions, {task}"] = line
+        for index, (label, mean) in enumerate(baselines):
+            if metric == "test_score":
+                dashes = (0, (5, 3, *[1, 3] * index))
+                legend[label] = panel.axhline(mean, color="0.3", linestyle=dashes)
         panel.set_title(METRICS.get(metric, metric), fontsize="medium")
         panel.set_xlabel(AXES[x])
         whole = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
@@ -252,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         curves = select(runs, args.labels)
         if args.task and not args.baseline:
             raise ValueError("--task needs --baseline")
-        baseline = args.baseline and read_baseline(args.baseline, args.task)
+        baselines = [read_baseline(path, args.task) for path in args.baseline]
         known = {metric for runs in curves.values() for run in runs for metric in run}
         for metric in args.metrics:
             if metric not in known:
@@ -272,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         for label, runs in curves.items()
     }
-    drawing = plot(curves, args.metrics, args.title, baseline, args.x)
+    drawing = plot(curves, args.metrics, args.title, baselines, args.x)
     for path in args.output:
         drawing.savefig(path, dpi=150)
         print(f"Wrote {path}")
@@ -333,13 +337,15 @@ def _make_parser() -> cli.Parser:
     )
     parser.add_argument(
         "--baseline",
+        nargs="+",
+        default=[],
         type=cli.existing_file,
-        metavar="RANDOM.json",
-        help="what planet.scripts.random_returns wrote, for a line at the mean return "
-        "of random actions",
+        metavar="FILE.json",
+        help="what planet.scripts.random_returns or planet.scripts.ceiling wrote, for "
+        "a line at the mean return",
     )
     parser.add_argument(
-        "--task", metavar="NAME", help="task of the baseline, if it has several"
+        "--task", metavar="NAME", help="task of the baselines, if they have several"
     )
     parser.add_argument("--title", metavar="TEXT", help="text above the plots")
     parser.add_argument(

@@ -104,9 +104,20 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
                 f"{key} must be one value, or as many as the {horizons} of "
                 f"collect_horizons, not {len(values[key])}"
             )
+    for task in chosen:
+        if values["planner"] == "real" and not task.restorable:
+            raise kinds.ParameterError(f"planner 'real': {not_restorable(task.name)}")
     _check_model(values)
     _check_behavior(values, chosen)
     _resolve_heads(values, chosen)
+
+
+def not_restorable(task: str) -> str:
+    """Message that nothing can plan in the environment of a task itself."""
+    return (
+        f"the state of task {task!r} cannot be saved and restored, unlike that of "
+        "dm_control's suite, gymnasium's MuJoCo environments and Atari games"
+    )
 
 
 def warn_of_short_horizons(

@@ -173,6 +173,7 @@ def gym_cheetah() -> TaskSpec:
         action_size=6,
         state_sizes={"state": 17},
         pad_to_chunk=True,
+        restorable=True,
     )
 
 
@@ -222,7 +223,7 @@ def dummy() -> TaskSpec:
 
 def _suite(name, **spec):
     make = functools.partial(adapters.dm_control, name)
-    return TaskSpec(make, uses_dm_control=True, **spec)
+    return TaskSpec(make, uses_dm_control=True, restorable=True, **spec)
 
 
 def _cartpole(goal, forces=(), *, ceilings=None):
@@ -237,7 +238,7 @@ def _cartpole(goal, forces=(), *, ceilings=None):
 def _atari(game, sticky, **spec):
     make = functools.partial(adapters.atari, game, sticky=sticky)
     kind = {"discrete": True, "own_image": True, "pad_to_chunk": True, "emulated": True}
-    return TaskSpec(make, extra="atari", **kind, **spec)
+    return TaskSpec(make, extra="atari", restorable=True, **kind, **spec)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

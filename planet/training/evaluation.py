@@ -62,15 +62,11 @@ def evaluate(
             with simulations.make_batch(task, config, amount) as envs:
                 if model is None:
                     model = _load(config, envs, checkpoint)
-                    # Making an agent compiles a graph, so each kind is made only once.
-                    make_agent = functools.cache(
-                        functools.partial(
-                            simulations.make_agent, config, model, horizon
-                        )
-                    )
+                    agents = simulations.Agents(config, model)
+                    find_agent = functools.partial(agents.find, horizon)
                     filmer = films.Filmer(model, config.image_bits)
                 for episode in _episodes(
-                    task, envs, make_agent, num_episodes, seed, progress
+                    task, envs, find_agent, num_episodes, seed, progress
                 ):
                     if show:
                         index = len(returns[task.name])
@@ -80,13 +76,13 @@ def evaluate(
 
 
 def _episodes(
-    task, envs, make_agent, num_episodes, seed, progress
+    task, envs, find_agent, num_episodes, seed, progress
 ) -> Iterator[simulate.Episode]:
     """Episodes of a task, batch after batch."""
     finished = progress.n
     for first in range(0, num_episodes, len(envs)):
         batch = BatchEnv(envs.envs[: num_episodes - first])
-        agent = make_agent(len(batch), *envs.action_space.shape)
+        agent = find_agent(batch)
         entropy = np.random.SeedSequence([seed, zlib.crc32(task.name.encode()), first])
         seeds = noise.Seeds(int(entropy.generate_state(1)[0]))
         share = len(batch) / task.max_length

@@ -13,7 +13,7 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from planet.control import mpc_agent, planners, simulate
+from planet.control import mpc_agent, planners, real_agent, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
 from planet.tools import episode_files, extensions, noise, schedule
@@ -182,6 +182,55 @@ def make_agent(
     )
 
 
+def make_real_agent(
+    config: ml_collections.ConfigDict, horizon: int, envs: BatchEnv
+) -> real_agent.RealAgent:
+    """The agent that plans in copies of its environments.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      horizon: steps to plan.
+      envs: the environments.
+    """
+    search = extensions.load(config.planner_function)
+    settings = dict(config.items())
+    settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
+    explore = (
+        real_agent.epsilon_greedy if config.discrete_action else real_agent.add_noise
+    )
+    return real_agent.RealAgent(
+        envs.rewards,
+        functools.partial(search, **extensions.arguments(search, settings)),
+        explore,
+        horizon,
+        len(envs),
+        envs.action_space.shape[0],
+        config.warm_start,
+    )
+
+
+class Agents:
+    """The agents of a model, by horizon and environments.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      model: the model.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, model: define_model.Model):
+        self._config = config
+        # Making an agent compiles a graph, so each kind is made only once.
+        self._make = functools.cache(functools.partial(make_agent, config, model))
+
+    def find(
+        self, horizon: int, envs: BatchEnv
+    ) -> mpc_agent.MPCAgent | real_agent.RealAgent:
+        """The agent that plans a number of steps, for a batch of environments."""
+        if self._config.planner == "real":
+            return make_real_agent(self._config, horizon, envs)
+        return self._make(horizon, len(envs), *envs.action_space.shape)
+
+
 class Simulations:
     """The agent's episodes during training: collection when it is due, and tests.
 
@@ -205,8 +254,7 @@ class Simulations:
         self._envs = envs
         self._seeds = seeds
         self._folders = folders
-        # Making an agent compiles a graph, so each kind is made only once.
-        self._make_agent = functools.cache(functools.partial(make_agent, config, model))
+        self._agents = Agents(config, model)
 
     def collect(self, trained: int) -> list[Simulation]:
         """Records episodes with exploration if they are due.
@@ -252,7 +300,7 @@ class Simulations:
         What was imagined is kept only for episodes that are not recorded.
         """
         config = self._config
-        agent = self._make_agent(horizon, len(envs), *envs.action_space.shape)
+        agent = self._agents.find(horizon, envs)
         folder = str(self._folders[phase]) if phase else None
         plan_returns, promised = [], []
 

@@ -59,18 +59,20 @@ def test_png_and_svg(scores, baseline, run_python, tmp_path):
 def test_curves_are_means_with_ranges(scores):
     runs = list(plot_scores.read_scores(scores).items())
     curves = plot_scores.select(runs, ["cheetah_b"])
-    figure = plot_scores.plot(curves, ["test_score"], "title", ("task", 4.0))
+    lines = [("random actions, task", 4.0), ("perfect model, task", 90.0)]
+    figure = plot_scores.plot(curves, ["test_score"], "title", lines)
     (panel,) = figure.axes
-    mean, random = panel.lines
+    mean, random, perfect = panel.lines
     np.testing.assert_allclose(mean.get_xdata(), [1, 2, 3, 4])
     np.testing.assert_allclose(mean.get_ydata(), [5, 20, 35, 70])
     np.testing.assert_allclose(random.get_ydata(), [4, 4])
+    np.testing.assert_allclose(perfect.get_ydata(), [90, 90])
     (band,) = panel.collections
     corners = band.get_paths()[0].vertices
     assert {tuple(corner) for corner in corners} >= {(1, 0), (1, 10), (3, 20), (3, 50)}
     (legend,) = figure.legends
     texts = [text.get_text().strip() for text in legend.get_texts()]
-    assert texts == ["cheetah_b (2 runs)", "random actions, task"]
+    assert texts == ["cheetah_b (2 runs)", *(label for label, _ in lines)]
 
 
 def test_runs_are_interpolated_on_other_axes():
@@ -154,7 +156,7 @@ def test_smoothing():
         ),
         (
             ["--baseline", "SCORES"],
-            "'{}/scores.json' is not what random_returns writes",
+            "'{}/scores.json' is not what random_returns or ceiling writes",
         ),
         (["--task", "cheetah_run"], "--task needs --baseline"),
         (["--smooth", "0"], "argument --smooth: must be a whole number of at least 1"),

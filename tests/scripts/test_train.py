@@ -65,6 +65,12 @@ def run_train(run_python, tmp_path):
             "cartpole_balance, not true",
         ),
         (
+            ("--params", "{planner: real, tasks: [dummy]}"),
+            "planner 'real': the state of task 'dummy' cannot be saved and restored, "
+            "unlike that of dm_control's suite, gymnasium's MuJoCo environments and "
+            "Atari games",
+        ),
+        (
             ("--params", "{action_repeat: 50}"),
             "episodes of task 'cheetah_run' have 21 steps with this action repeat, "
             "fewer than the 50 of batch_shape",

@@ -41,6 +41,12 @@ MORE = {
     "discrete mppi": {**DISCRETE, "planner": "mppi"},
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
+    "true simulator": {"planner": "real", "observations": "state"},
+    "true simulator with warm start": {"planner": "real", "warm_start": True},
+    "true simulator of discrete tasks": {
+        "planner": "real",
+        "tasks": ["cartpole_balance_da", "gym_freeway"],
+    },
 }
 EXPERIMENTS = PUBLISHED | MORE
 QUICK = (
@@ -48,6 +54,7 @@ QUICK = (
     "time-agnostic",
     "discrete with warm start",
     "numbers in place of images",
+    "true simulator",
 )
 QUICK_TASKS = ("gym_breakout",)
 

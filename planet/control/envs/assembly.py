@@ -15,7 +15,13 @@ from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservatio
 
 from planet.control.envs import inspection, suite
 from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
-from planet.control.wrappers import actions, duration, observations, recording
+from planet.control.wrappers import (
+    actions,
+    duration,
+    observations,
+    recording,
+    simulation,
+)
 
 EPISODE_STEPS = 1000  # Before actions are repeated.
 IMAGE_SIZE = (64, 64)
@@ -58,6 +64,7 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         action_repeat=repeat,
         seconds=spec.timestep and spec.timestep * repeat,
         ceilings=spec.ceilings,
+        restorable=spec.restorable,
     )
 
 
@@ -215,4 +222,4 @@ def _make_alike(env_ctor, seen, action_size, state_size):
 
 
 def _make_recorded(env_ctor):
-    return recording.Record(env_ctor())
+    return simulation.Simulator(recording.Record(env_ctor()))

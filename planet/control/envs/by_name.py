@@ -92,6 +92,7 @@ def _described(name, found):
         channels=channels,
         step_limit=found.max_steps,
         extra=None if name.startswith("dmc:") else found.extra,
+        restorable=found.restorable,
     )
 
 

@@ -13,6 +13,7 @@ from gymnasium.wrappers import TimeLimit
 
 from planet.control.envs import opengl
 from planet.control.errors import UnusableEnvError
+from planet.control.wrappers import simulation
 
 # Extras of this package, and a module that each of them installs.
 EXTRAS = {
@@ -33,6 +34,7 @@ class Description:
       max_steps: Most steps of an episode; None where it does not say.
       uses_opengl: Whether it loaded OpenGL for its first observation.
       extra: Extra of this package that it uses.
+      restorable: Whether its state can be saved and restored.
     """
 
     observation_space: gymnasium.Space
@@ -40,6 +42,7 @@ class Description:
     max_steps: int | None
     uses_opengl: bool
     extra: str | None
+    restorable: bool
 
 
 def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
@@ -87,6 +90,7 @@ def _describe(env_ctor):
             _step_limit(env),
             opengl.is_loaded(),
             next((key for key, name in EXTRAS.items() if name in sys.modules), None),
+            simulation.is_restorable(env),
         )
         env.close()
     except Exception as error:  # A user's environment can raise anything.

@@ -41,7 +41,8 @@ class TaskSpec:
       extra: Extra of this package that the environment needs.
       timestep: Seconds of a step, before actions are repeated; None where unknown.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead,
-          as measured by `benchmarks.ceilings`; needs `timestep`.
+          as measured by `planet.scripts.ceiling`; needs `timestep`.
+      restorable: Whether the environment's state can be saved and restored.
     """
 
     make: Callable[..., gymnasium.Env]
@@ -60,6 +61,7 @@ class TaskSpec:
     extra: str | None = None
     timestep: float | None = None
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
+    restorable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Task:
       action_repeat: Environment steps of a decision.
       seconds: Length of a decision, where it is known.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead.
+      restorable: Whether the environment's state can be saved and restored.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Task:
     action_repeat: int = 1
     seconds: float | None = None
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
+    restorable: bool = False
 
     @property
     def foresight(self) -> float | None:
