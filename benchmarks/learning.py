@@ -85,7 +85,8 @@ def _from_state(task: str, **params) -> Experiment:
         "collect_every": 400,
         "learning_rate": 0.002,
         "learning_rate_ramp": 0,
-        "learning_rate_drop": 64_000,
+        "learning_rate_drop": 32_000,
+        "free_nats": 1.0,
         "image_loss_scale": 30,
         "reward_scale": 100,
     }
