@@ -249,7 +249,7 @@ def agent_of(name, discrete, warm_start):
         2,
         4 if discrete else 1,
         warm_start,
-        blank,
+        blank=blank,
     )
 
 
