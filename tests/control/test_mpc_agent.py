@@ -249,12 +249,12 @@ def agent_of(name, discrete, warm_start):
         2,
         4 if discrete else 1,
         warm_start,
-        blank,
+        blank=blank,
     )
 
 
 @pytest.mark.parametrize("warm_start", [False, True])
-@pytest.mark.parametrize("name", planners.PLANNERS)
+@pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"real"}))
 def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start):
     agent = agent_of(name, False, warm_start)
     for episode in range(2):
@@ -267,7 +267,12 @@ def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start)
 
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize(
-    "name", [name for name, found in planners.PLANNERS.items() if found.discrete]
+    "name",
+    [
+        name
+        for name, found in planners.PLANNERS.items()
+        if found.discrete and name != "real"
+    ],
 )
 def test_every_discrete_planner_chooses_and_is_traced_once(name, warm_start):
     agent = agent_of(name, True, warm_start)

@@ -36,9 +36,6 @@ MORE = {
         "observations": "state",
         "tasks": ["cartpole_balance", "finger_spin"],
     },
-    "icem with warm start": {"planner": "icem", "warm_start": True},
-    "discrete icem": {**DISCRETE, "planner": "icem"},
-    "discrete mppi": {**DISCRETE, "planner": "mppi"},
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
     "true simulator": {"planner": "real", "observations": "state"},
@@ -57,6 +54,7 @@ QUICK = (
     "true simulator",
 )
 QUICK_TASKS = ("gym_breakout",)
+QUICK_PLANNERS = ("icem", "pop_p")
 
 
 def mostly_slow(names, quick):
@@ -72,10 +70,15 @@ def test_experiment(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, found in planners.PLANNERS.items() if not found.guided]
+    "name", mostly_slow(sorted(planners.PLANNERS.keys() - {"real"}), QUICK_PLANNERS)
 )
-def test_planner(name, tmp_path):
-    params = {"planner": name, "tasks": ["dummy"], "isolate_envs": "thread"}
+@pytest.mark.parametrize("discrete", [False, True])
+def test_planner(name, discrete, tmp_path):
+    planner = planners.PLANNERS[name]
+    if discrete and not planner.discrete:
+        pytest.skip("It is refused, see test_configs.")
+    params = {"planner": name, "use_policy": planner.guided, "warm_start": True}
+    params |= DISCRETE if discrete else {"tasks": ["dummy"], "isolate_envs": "thread"}
     run({**params, "summarise_plan_returns": True}, tmp_path)
 
 

@@ -88,12 +88,13 @@ def promises(params):
     return config, simulation
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, planner in planners.PLANNERS.items() if not planner.guided]
-)
+@pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"policy", "real"}))
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_plans_of_every_planner_promise_a_return(name, warm_start):
-    config, simulation = promises({"planner": name, "warm_start": warm_start})
+    guided = planners.PLANNERS[name].guided
+    config, simulation = promises(
+        {"planner": name, "warm_start": warm_start, "use_policy": guided}
+    )
     decisions = simulation.decisions
     assert simulation.promised.shape == (decisions,)
     assert np.all(np.isfinite(simulation.promised))
@@ -101,6 +102,13 @@ def test_plans_of_every_planner_promise_a_return(name, warm_start):
     assert np.all(np.isfinite(simulation.plan_returns[:, 0]))
     measured = instruments.measure_plans([simulation], config.discount)
     assert np.isfinite(measured["dummy/horizon_12"]["promised"])
+
+
+def test_a_policy_alone_promises_nothing():
+    _, simulation = promises({"planner": "policy", "use_policy": True})
+    assert simulation.decisions > 0
+    assert simulation.promised is None
+    assert simulation.plan_returns is None
 
 
 @pytest.mark.parametrize("cem_topk", [1, 5])

@@ -183,7 +183,7 @@ def discrete_icem(
 
 def _icem(
     start: Any,
-    draw: Callable[[Any, tf.Tensor], tf.Tensor],
+    draw: Callable[[Any, int], tf.Tensor],
     imagine: Callable[[tf.Tensor], tf.Tensor],
     warm_start: dict[str, tf.Tensor] | None,
     amount: int,
@@ -195,38 +195,39 @@ def _icem(
 ) -> loop.Plan:
     """The search for any kind of belief.
 
-    The candidates of all iterations but the first are fewer than `amount`; how many, is
-    known only as the loop runs, so one graph of the loop's body will do.
+    Iterations differ in their number of candidates, so the loop is unrolled. One graph
+    for any number of candidates would be smaller, but XLA needs to know the shapes.
     """
     batch, horizon, size = start.center.shape
-    numbers = tf.constant(sizes(amount, topk, iterations, decay), tf.int32)
-    last = iterations - 1
+    numbers = sizes(amount, topk, iterations, decay)
+    share = _amount_kept(topk, keep)
 
     def propose(belief, iteration):
         belief, kept = belief
-        number = numbers[iteration]
-        actions = draw(belief, number)
-        again = tf.where(tf.math.is_nan(kept), actions[:, : kept.shape[1]], kept)
-        actions = tf.concat([again, actions[:, kept.shape[1] :]], 1)
-        is_mean = (tf.range(number) == number - 1) & (iteration == last)
-        return tf.where(is_mean[:, None, None], belief.likeliest[:, None], actions)
+        actions = draw(belief, numbers[iteration])
+        again = tf.where(tf.math.is_nan(kept), actions[:, :share], kept)
+        actions = tf.concat([again, actions[:, share:]], 1)
+        if iteration == iterations - 1:
+            mean = belief.likeliest[:, None]
+            actions = tf.concat([actions[:, :-1], mean], 1)
+        return actions
 
     def attempt(actions):
-        missing = [[0, 0], [0, amount - tf.shape(actions)[1]]]
+        missing = [[0, 0], [0, amount - actions.shape[1]]]
         return actions, tf.pad(imagine(actions), missing, constant_values=-np.inf)
 
     def refit(belief, actions, returns):
-        belief, kept = belief
+        belief, _ = belief
         ranked = loop.elites(actions, returns, topk, ranked=True)
         belief = belief.towards(belief.fit(ranked), momentum)
-        return belief, ranked[:, : kept.shape[1]]
+        return belief, ranked[:, :share]
 
     kept = _blank(batch, horizon, size, topk, keep)["elites"]
     if warm_start is not None:  # What comes after their last step is not known.
         known = tf.range(horizon) < horizon - 1
         kept = tf.where(known[:, None], warm_start["elites"], kept)
     (belief, kept), returns = loop.search(
-        (start, kept), propose, attempt, refit, iterations, batch, amount
+        (start, kept), propose, attempt, refit, iterations, batch, amount, unroll=True
     )
     memory = {"center": belief.center, "elites": kept}
     best = kept[:, 0, 0] if iterations else start.likeliest[:, 0]

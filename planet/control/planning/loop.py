@@ -39,6 +39,7 @@ def search(
     iterations: int,
     batch: int,
     amount: int,
+    unroll: bool = False,
 ) -> tuple[Any, tf.Tensor]:
     """Moves a belief to where candidates are imagined to have high returns.
 
@@ -51,13 +52,15 @@ def search(
       iterations: rounds of all this.
       batch: number of environments, B.
       amount: candidates of each iteration, N.
+      unroll: whether each iteration gets a graph of its own, as it takes if they differ
+        in shapes; the number of the iteration is an integer then.
 
     Returns:
       The final belief, and the returns of all candidates, [iterations, B, N].
     """
     history = tf.TensorArray(tf.float32, iterations, element_shape=[batch, amount])
     seed = noise.seed()
-    for iteration in tf.range(iterations):
+    for iteration in range(iterations) if unroll else tf.range(iterations):
         with noise.stream(tf.random.fold_in(seed, iteration)):
             candidates = propose(belief, iteration)
             candidates, returns = attempt(candidates)
@@ -81,7 +84,7 @@ def imagine(
       objective_fn: rewards [B, N, H] of imagined states [B, N, H, ...].
       state: where to start, entries [B, ...].
       candidates: N sequences for each environment, [B, N, H, X]: of actions or, with
-        `act`, of what that makes actions from. N may be unknown before it runs.
+        `act`, of what that makes actions from.
       discount: weight of a step's reward relative to the step before.
       act: actions [M, A] from imagined states, entries [M, ...], and what the
         candidates hold for their step, [M, X]: how a policy acts inside the dream.
@@ -90,8 +93,6 @@ def imagine(
       Imagined returns, [B, N].
     """
     batch, amount, horizon, size = candidates.shape
-    if amount is None:
-        amount = tf.shape(candidates)[1]
     start = tf.nest.map_structure(lambda entry: tf.repeat(entry, amount, 0), state)
     merged = tf.reshape(candidates, [batch * amount, horizon, size])
     imagined = unroll.open_loop(cell, start, merged, act)
