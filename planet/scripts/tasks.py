@@ -79,25 +79,25 @@ def task(function: Callable[[], TaskSpec]) -> Callable[[], TaskSpec]:
 @task
 def cartpole_balance() -> TaskSpec:
     """Keeps a pole upright on a cart."""
-    return _cartpole("balance", ceilings={0.48: 580, 0.96: 976, 1.92: 950})
+    return _cartpole("balance", ceilings={0.48: 663, 0.96: 976, 1.92: 972})
 
 
 @task
 def cartpole_swingup() -> TaskSpec:
     """Swings a pole up on a cart and keeps it there."""
-    return _cartpole("swingup", ceilings={0.48: 399, 0.96: 766, 1.92: 817})
+    return _cartpole("swingup", ceilings={0.48: 401, 0.96: 817, 1.92: 825})
 
 
 @task
 def cartpole_balance_da() -> TaskSpec:
     """Keeps a pole upright with one of five forces."""
-    return _cartpole("balance", COARSE, ceilings={0.48: 574, 0.96: 944})
+    return _cartpole("balance", COARSE, ceilings={0.48: 631, 0.96: 954})
 
 
 @task
 def cartpole_swingup_da() -> TaskSpec:
     """Swings a pole up with one of five forces."""
-    return _cartpole("swingup", COARSE, ceilings={0.48: 392, 0.96: 631})
+    return _cartpole("swingup", COARSE, ceilings={0.48: 395, 0.96: 751})
 
 
 @task
@@ -129,7 +129,7 @@ def finger_spin() -> TaskSpec:
 def cheetah_run() -> TaskSpec:
     """Runs forward on two legs."""
     spec = {"action_repeat": 4, "action_size": 6, "timestep": 0.01}
-    sizes, ceilings = {"position": 8, "velocity": 9}, {0.24: 489, 0.48: 566}
+    sizes, ceilings = {"position": 8, "velocity": 9}, {0.24: 470, 0.48: 538}
     return _suite("cheetah_run", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
@@ -137,14 +137,16 @@ def cheetah_run() -> TaskSpec:
 def cup_catch() -> TaskSpec:
     """Catches a ball in the cup it is tied to."""
     name, sizes = "ball_in_cup_catch", {"position": 4, "velocity": 4}
-    return _suite(name, action_repeat=6, action_size=2, state_sizes=sizes)
+    spec = {"action_repeat": 6, "action_size": 2, "timestep": 0.02}
+    return _suite(name, state_sizes=sizes, ceilings={0.72: 996}, **spec)
 
 
 @task
 def walker_walk() -> TaskSpec:
     """Walks on two legs in the plane."""
     sizes = {"height": 1, "orientations": 14, "velocity": 9}
-    return _suite("walker_walk", action_repeat=2, action_size=6, state_sizes=sizes)
+    spec = {"action_repeat": 2, "action_size": 6, "timestep": 0.025}
+    return _suite("walker_walk", state_sizes=sizes, ceilings={0.3: 975}, **spec)
 
 
 @task
@@ -152,7 +154,7 @@ def reacher_easy() -> TaskSpec:
     """Reaches a large target with an arm of two links."""
     spec = {"action_repeat": 4, "action_size": 2, "timestep": 0.02}
     sizes = {"position": 2, "velocity": 2, "to_target": 2}
-    ceilings = {0.48: 494, 0.96: 918}
+    ceilings = {0.48: 945, 0.96: 974, 1.92: 972}
     return _suite("reacher_easy", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
