@@ -367,8 +367,8 @@ def test_settings_cannot_be_added():
         ),
         (
             {"planner": "pop_p", "use_policy": True, "tasks": ["cartpole_balance_da"]},
-            "planner must be one of cem, icem, mppi, pop_a1, pop_a2, policy where "
-            "actions are discrete, not 'pop_p'",
+            "planner must be one of cem, icem, mppi, pop_a1, pop_a2, policy, real "
+            "where actions are discrete, not 'pop_p'",
         ),
         (
             {"initial_sigma": 0},
