@@ -65,6 +65,10 @@ def textual():
     return Different(spaces.Dict(mission=spaces.Text(5), position=Box(-10, 10)))
 
 
+def with_a_value():
+    return Different(spaces.Dict(value=Box(-1, 1, [1]), position=Box(-10, 10, [1])))
+
+
 def many_choices():
     return Different(action_space=spaces.MultiDiscrete([2, 3]))
 

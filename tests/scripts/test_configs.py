@@ -29,7 +29,7 @@ def test_experiments_are_what_their_parameters_say(name):
 
 
 def test_all_experiments_are_read():
-    assert len(EXPERIMENTS) == 22
+    assert len(EXPERIMENTS) == 23
     assert RESULTING.keys() <= EXPERIMENTS.keys()
 
 
@@ -487,6 +487,18 @@ def test_refused(params):
         configs.load("default", params)
     assert len(str(error.value).splitlines()) == 1
     assert len(str(error.value)) < 200
+
+
+def test_observations_that_would_be_taken_for_a_value_are_refused():
+    params = {"tasks": ["tests.control.user_envs:with_a_value"]}
+    assert configs.load("default", params).tasks == params["tasks"]
+    for key in ("use_policy", "use_value"):
+        with pytest.raises(parameters.ParameterError) as error:
+            configs.load("default", {**params, key: True})
+        assert str(error.value) == (
+            f"{key} must be false for a task whose observations have the name 'value', "
+            "which means something else then"
+        )
 
 
 def test_unknown_config():

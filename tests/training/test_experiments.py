@@ -36,6 +36,18 @@ MORE = {
         "observations": "state",
         "tasks": ["cartpole_balance", "finger_spin"],
     },
+    "policy and value of discrete actions": {
+        **DISCRETE,
+        "use_policy": True,
+        "use_value": True,
+        "detach_policy": False,
+    },
+    "value beside a time-agnostic clockwork": {
+        **CLOCKWORK,
+        "tap_cell": "rssm",
+        "use_policy": True,
+        "use_value": True,
+    },
     "by name": {"tasks": ["dmc:pendulum_swingup"]},
     "several discrete tasks": {"tasks": ["gym_qbert", "gym_freeway"]},
     "true simulator": {"planner": "real", "observations": "state"},
