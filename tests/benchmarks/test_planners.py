@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from benchmarks import planners
+
+
+def test_returns_are_compared_and_continued(finished_runs, tmp_path, capsys):
+    path = tmp_path / "planners.json"
+    command = [str(finished_runs[0] / "00001"), "--iterations", "2", "--output"]
+    command += [str(path), "--planners", "cem", "icem", "--amounts", "4", "8"]
+    assert planners.main([*command, "--episodes", "2"]) == 0
+    cases = json.loads(path.read_text())["cases"]
+    assert list(cases) == ["cem/4", "cem/8", "icem/4", "icem/8"]
+    assert [cases[f"cem/{amount}"]["samples"] for amount in (4, 8)] == [8, 16]
+    assert cases["icem/8"]["samples"] == 8 + 6  # A decay of 1.25.
+    assert all(len(case["returns"]) == 2 for case in cases.values())
+    assert path.with_suffix(".png").exists()
+
+    assert planners.main([*command, "--episodes", "3"]) == 0
+    continued = json.loads(path.read_text())["cases"]
+    for name, case in cases.items():
+        assert continued[name]["returns"][:2] == case["returns"]
+        assert len(continued[name]["returns"]) == 3
+    assert "| `icem`" in capsys.readouterr().out
+
+
+def test_unknown_planner(finished_runs, tmp_path, capsys):
+    command = [str(finished_runs[0] / "00001"), "--planners", "icm"]
+    with pytest.raises(SystemExit) as error:
+        planners.main([*command, "--output", str(tmp_path / "x.json")])
+    assert error.value.code == 2
+    assert "unknown planner 'icm'; did you mean 'icem'?" in capsys.readouterr().err
