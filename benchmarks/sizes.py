@@ -89,8 +89,8 @@ def main() -> None:
     for name, sizes, prepare in SERIES:
         seconds = [speed.measure(prepare(size), REPEATS) for size in sizes]
         exponent = fit(sizes, seconds)
-        columns = (", ".join(f"{x:.3g}" for x in column) for column in (sizes, seconds))
-        print(f"| {name} | {' | '.join(columns)} | {exponent:.2f} |", flush=True)
+        shown = ", ".join(map(str, sizes)), ", ".join(f"{x:.3g}" for x in seconds)
+        print(f"| {name} | {' | '.join(shown)} | {exponent:.2f} |", flush=True)
         panel.plot(sizes, seconds, "o-", label=f"{name}, exponent {exponent:.2f}")
     panel.set(xscale="log", yscale="log", xlabel="size", ylabel="seconds")
     panel.grid(color="0.9")
