@@ -7,7 +7,7 @@ from planet.scripts import configs
 from planet.tools import extensions
 
 
-@pytest.mark.parametrize("name", planners.PLANNERS.keys() - {"real"})
+@pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"real"}))
 @pytest.mark.parametrize("discrete", [False, True])
 def test_planners_take_what_a_decision_gives_them(name, discrete):
     found = planners.find(name, discrete)
