@@ -228,6 +228,11 @@ def choosy(state):
     return tf.where(state["seen"][..., 0] < 0, dark, bright)
 
 
+WARM_STARTS = pytest.mark.parametrize(
+    "warm_start", [pytest.param(False, marks=pytest.mark.slow), True]
+)
+
+
 def agent_of(name, discrete, warm_start):
     """An agent of one of the project's planners, for two environments."""
     search = extensions.load(planners.find(name, discrete))
@@ -253,7 +258,7 @@ def agent_of(name, discrete, warm_start):
     )
 
 
-@pytest.mark.parametrize("warm_start", [False, True])
+@WARM_STARTS
 @pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"real"}))
 def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start):
     agent = agent_of(name, False, warm_start)
@@ -265,7 +270,7 @@ def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start)
     assert agent._compiled.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("warm_start", [False, True])
+@WARM_STARTS
 @pytest.mark.parametrize(
     "name",
     [

@@ -80,7 +80,8 @@ def test_is_the_agents_own_method(warm):
             warm_start=tf.constant(start) if warm else None,
             **settings,
         )
-    for mine, other in zip(ours, theirs, strict=True):
+    for part in ours._fields:
+        mine, other = getattr(ours, part), getattr(theirs, part)
         np.testing.assert_allclose(mine, other, atol=1e-5)
 
 

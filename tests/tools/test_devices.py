@@ -45,6 +45,7 @@ def test_memory_growth_is_set_before_the_first_operation(tmp_path):
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same_losses_gradients_and_states():
     """Noise is left out: XLA draws other numbers from the same seed."""
     keras.utils.set_random_seed(0)
@@ -69,7 +70,10 @@ def test_xla_computes_the_same_losses_gradients_and_states():
         )
 
 
-@pytest.mark.parametrize(("task", "size"), [("dummy", 2), ("cartpole_balance_da", 5)])
+@pytest.mark.parametrize(
+    ("task", "size"),
+    [("dummy", 2), pytest.param("cartpole_balance_da", 5, marks=pytest.mark.slow)],
+)
 def test_xla_compiles_decisions(task, size):
     params = {**SETTINGS, "tasks": [task]}
     spec = {**SPEC, "action": (size,)}

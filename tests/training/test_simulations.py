@@ -88,8 +88,18 @@ def promises(params):
     return config, simulation
 
 
-@pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"policy", "real"}))
-@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("icem", "pop_p")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(planners.PLANNERS.keys() - {"policy", "real"})
+    ],
+)
+@pytest.mark.parametrize(
+    "warm_start", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_plans_of_every_planner_promise_a_return(name, warm_start):
     guided = planners.PLANNERS[name].guided
     config, simulation = promises(

@@ -1,6 +1,7 @@
 """Every planner that searches finds the best actions where they are known."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -43,6 +44,13 @@ SEEDS = st.integers(0, 2**31 - 1)
 PROPERTY = settings(max_examples=2, deadline=None, phases=[Phase.generate])
 
 
+def mostly_slow(sizes):
+    """Horizons and sizes of actions, of which only the largest of both is quick."""
+    cases = list(itertools.product((1, 5, 12), sizes))
+    slow = [pytest.param(*case, marks=pytest.mark.slow) for case in cases[:-1]]
+    return [*slow, cases[-1]]
+
+
 @functools.cache
 def compiled(name, discrete, size, horizon, **arguments):
     """The search of some toys, as a function of what is wanted and of a seed."""
@@ -60,8 +68,7 @@ def compiled(name, discrete, size, horizon, **arguments):
     )
 
 
-@pytest.mark.parametrize("size", [1, 6])
-@pytest.mark.parametrize("horizon", [1, 5, 12])
+@pytest.mark.parametrize(("horizon", "size"), mostly_slow((1, 6)))
 @pytest.mark.parametrize("name", SEARCHES)
 @PROPERTY
 @given(seed=SEEDS)
@@ -74,8 +81,7 @@ def test_optimum_of_a_quadratic(name, horizon, size, seed):
     assert plan.returns.shape == (SEARCHES[name]["iterations"], 3, 1000)
 
 
-@pytest.mark.parametrize("size", [2, 5])
-@pytest.mark.parametrize("horizon", [1, 5, 12])
+@pytest.mark.parametrize(("horizon", "size"), mostly_slow((2, 5)))
 @pytest.mark.parametrize("name", DISCRETE)
 @PROPERTY
 @given(seed=SEEDS)
