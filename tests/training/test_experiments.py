@@ -60,13 +60,12 @@ MORE = {
 EXPERIMENTS = PUBLISHED | MORE
 QUICK = (
     "clockwork",
-    "time-agnostic",
     "discrete with warm start",
     "numbers in place of images",
     "true simulator",
 )
 QUICK_TASKS = ("gym_breakout",)
-QUICK_PLANNERS = ("icem", "pop_p")
+QUICK_PLANNERS = ("pop_p",)
 
 
 def mostly_slow(names, quick):

@@ -227,17 +227,22 @@ def test_a_model_learns_the_same_beside_a_detached_policy():
 @pytest.mark.parametrize(
     "params",
     [
-        {},
         {"stoch_policy": True, "detach_policy": False},
-        {"use_value": False},
-        {"use_policy": False},
-        {"tap_cell": "rssm"},
         CLOCKWORK,
-        {**CLOCKWORK, "tap_cell": "rssm", "stoch_policy": True},
-        {"model": "drnn"},
         DISCRETE,
-        {"precision": "bfloat16", "stoch_policy": True},
-        {"jit": "always", "stoch_policy": True},
+        *(
+            pytest.param(params, marks=pytest.mark.slow)
+            for params in (
+                {},
+                {"use_value": False},
+                {"use_policy": False},
+                {"tap_cell": "rssm"},
+                {**CLOCKWORK, "tap_cell": "rssm", "stoch_policy": True},
+                {"model": "drnn"},
+                {"precision": "bfloat16", "stoch_policy": True},
+                {"jit": "always", "stoch_policy": True},
+            )
+        ),
     ],
     ids=str,
 )
