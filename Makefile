@@ -95,6 +95,7 @@ format: venv
 benchmark: venv
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.collecting
 	$(BIN)/python -m benchmarks.models --updates 10
 	$(BIN)/python -m benchmarks.sizes
 
