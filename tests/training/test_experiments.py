@@ -59,7 +59,6 @@ MORE = {
 }
 EXPERIMENTS = PUBLISHED | MORE
 QUICK = (
-    "clockwork",
     "discrete with warm start",
     "numbers in place of images",
     "true simulator",
