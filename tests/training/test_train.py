@@ -59,8 +59,11 @@ def test_weights_of_the_public_release_load_with_heads_of_three_layers(tmp_path)
     "params",
     [
         {},
-        {"tap_cell": "rssm"},
-        {"model_size": [6, 4], "state_size": [3, 2], "cw_tau": [1, 2]},
+        pytest.param({"tap_cell": "rssm"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"model_size": [6, 4], "state_size": [3, 2], "cw_tau": [1, 2]},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_starts_from_the_weights_of_another_one(tmp_path, capsys, params):

@@ -151,7 +151,9 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     assert not (tmp_path / "latents").exists()
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize(
+    "interrupted", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_tiny_epochs_are_not_all_drawn(tmp_path, interrupted):
     sizes = {"train_steps": 10, "test_steps": 10, "max_steps": 250}
     run = Run(tmp_path, **sizes)
