@@ -260,14 +260,20 @@ def estimate(table: np.ma.MaskedArray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     for index, column in enumerate(table.T):
         values = column.compressed()
         if len(values) > 1:
-            limits[:, index] = stats.bootstrap(
-                (values,),
-                np.mean,
-                confidence_level=CONFIDENCE,
-                method="percentile",
-                rng=np.random.default_rng(0),
-            ).confidence_interval
+            limits[:, index] = interval(values)
     return table.mean(0).filled(np.nan), *limits
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Lower and upper limit of the mean of at least two values, by the bootstrap."""
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def summarise(curves: Sequence[Mapping]) -> dict[str, dict[str, list]]:
@@ -320,9 +326,7 @@ def plot(
         panel.set_title(PANELS[metric], fontsize="medium")
         panel.set_xlabel(plot_scores.AXES[x])
         panel.ticklabel_format(axis="y", useOffset=False)
-        panel.grid(color="0.9")
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        plot_scores.tidy(panel)
     count = len(curves)
     spread = f"mean of {count} runs and its {CONFIDENCE:.0%} interval"
     drawing.suptitle(f"{title}: {spread if count > 1 else 'one run'}")

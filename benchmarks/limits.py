@@ -121,9 +121,9 @@ class RawFrames:
         self._env.close()
 
 
-def seconds_to_first_update(config: str, **params) -> str:
+def seconds_to_first_update(config: str) -> str:
     """Seconds from the command for training until an update is made."""
-    settings = {"tasks": ["cartpole_balance"], "train_steps": 1, **params}
+    settings = {"tasks": ["cartpole_balance"], "train_steps": 1}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "planet.scripts.train", "--logdir", folder]
         command += ["--config", config, "--params", json.dumps(settings)]

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib import figure
-from scipy import stats
 
+from benchmarks import learning
 from planet.control import planners
 from planet.scripts import plot_scores, runs, tasks
 from planet.tools import atomic_files, cli, parameters, tables
@@ -46,8 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
     except (runs.RunError, parameters.ParameterError) as error:
         parser.error(str(error))
-    found = _load(args.output)
-    settings = {"checkpoint": step, "iterations": args.iterations, "seed": args.seed}
+    settings = {
+        "run": str(run.absolute()),
+        "checkpoint": step,
+        "iterations": args.iterations,
+        "seed": args.seed,
+    }
+    try:
+        found = _load(args.output, settings)
+    except ValueError as error:
+        parser.error(str(error))
     for name, config in cases.items():
         case = found.setdefault(name, {"returns": []})
         missing = args.episodes - len(case["returns"])
@@ -98,29 +106,17 @@ def _cost(config, task, horizon: int) -> tuple[int, float]:
 
     with simulations.make_batch(task, config, 1) as envs:
         observation = envs.reset(seed=[0])
-        spec = data.make_data_spec(envs)
-    model = define_model.define_model(config, spec)
-    agent = simulations.make_agent(config, model, horizon, 1, *spec["action"])
-    seconds = speed.measure(
-        lambda number: agent.act(observation, 0.0, [0, number]), REPEATS
-    )
+        model = define_model.define_model(config, data.make_data_spec(envs))
+        agent = simulations.Agents(config, model).find(horizon, envs)
+        seconds = speed.measure(
+            lambda number: agent.act(observation, 0.0, [0, number]), REPEATS
+        )
     return int(np.isfinite(agent.plan_returns).sum()), round(1000 * seconds, 2)
-
-
-def interval(returns: Sequence[float]) -> tuple[float, float]:
-    """95% interval of the mean, by the bootstrap."""
-    found = stats.bootstrap(
-        (np.array(returns),),
-        np.mean,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def describe(case: Mapping[str, Any]) -> str:
     """Mean return and its interval, samples and milliseconds, in a line."""
-    low, high = interval(case["returns"])
+    low, high = learning.interval(case["returns"])
     return (
         f"{np.mean(case['returns']):.0f} ({low:.0f} to {high:.0f}), "
         f"{case['samples']} samples, {case['milliseconds']:.0f} ms"
@@ -132,7 +128,7 @@ def table(cases: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, case in cases.items():
         planner, amount = name.split("/")
-        low, high = interval(case["returns"])
+        low, high = learning.interval(case["returns"])
         rows.append(
             (
                 f"`{planner}`",
@@ -161,13 +157,11 @@ def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
             chosen.sort(key=lambda case: case[cost])
             places = [max(case[cost], 1) for case in chosen]
             means = [np.mean(case["returns"]) for case in chosen]
-            limits = np.array([interval(case["returns"]) for case in chosen]).T
+            limits = np.array([learning.interval(case["returns"]) for case in chosen]).T
             panel.plot(places, means, "o-", color=color, label=planner, ms=4)
             panel.fill_between(places, *limits, color=color, alpha=0.12, lw=0)
         panel.set(xscale="log", xlabel=f"{cost} of a decision", ylabel="return")
-        panel.grid(color="0.9")
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        plot_scores.tidy(panel)
     panels["samples"].legend(frameon=False)
     return drawing
 
@@ -200,11 +194,19 @@ def _read(run: pathlib.Path, planner: str, amount: int, iterations: int):
     return runs.read_config(run / "config.yaml", search)
 
 
-def _load(path: pathlib.Path) -> dict[str, Any]:
-    """The cases that a file holds already."""
+def _load(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The cases that a file holds already.
+
+    Raises:
+      ValueError: They are those of something else.
+    """
     if not path.exists():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))["cases"]
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        if (found := content.get(name)) != value:
+            raise ValueError(f"{str(path)!r} has {name} {found}, not {value}")
+    return content["cases"]
 
 
 def _make_parser() -> cli.Parser:

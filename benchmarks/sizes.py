@@ -1,8 +1,8 @@
 """How cost grows with size, by `python -m benchmarks.sizes`.
 
 Times decisions and updates while one size varies and all others are the defaults, and
-fits seconds = c * size ** exponent to the upper half of the sizes: 1 is proportional,
-and below 1, larger is cheaper for what is computed. Writes a plot.
+fits seconds = c * size ** exponent from the middle of the sizes upwards. 1 is
+proportional; below 1, larger is cheaper for what is computed. Writes a plot.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib import figure
 
 from benchmarks import speed
+from planet.scripts import plot_scores
 from planet.tools import cli, devices
 
 REPEATS = 3
@@ -37,8 +38,7 @@ class Series(NamedTuple):
 
 
 def _decision(**params) -> Callable:
-    envs = params.pop("envs", 1)
-    return speed.decision("float32", envs, **params)[0]
+    return speed.decision("float32", **params)[0]
 
 
 SERIES = [
@@ -93,17 +93,15 @@ def main() -> None:
         print(f"| {name} | {' | '.join(shown)} | {exponent:.2f} |", flush=True)
         panel.plot(sizes, seconds, "o-", label=f"{name}, exponent {exponent:.2f}")
     panel.set(xscale="log", yscale="log", xlabel="size", ylabel="seconds")
-    panel.grid(color="0.9")
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    plot_scores.tidy(panel)
     panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     drawing.savefig(args.output, dpi=100)
     print(f"\nWrote {args.output}")
 
 
 def fit(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """The exponent of the upper half of the sizes."""
-    upper = slice(len(sizes) // 2 - 1 + len(sizes) % 2, None)
+    """The exponent from the middle of the sizes upwards."""
+    upper = slice((len(sizes) - 1) // 2, None)
     return float(np.polyfit(np.log(sizes[upper]), np.log(seconds[upper]), 1)[0])
 
 

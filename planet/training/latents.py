@@ -10,13 +10,8 @@ import tensorflow as tf
 from planet.tools import latent_files, noise
 from planet.training import define_model
 
-OTHERS = (
-    "image",
-    "action",
-    "reward",
-    "return",
-    "length",
-)  # Data that are not diagnostics.
+# Data that are not diagnostics.
+OTHERS = ("image", "action", "reward", "return", "length")
 
 
 class Collector:

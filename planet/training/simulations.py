@@ -7,7 +7,7 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
@@ -158,8 +158,7 @@ def make_agent(
       action_size: entries of an action.
     """
     search = extensions.load(config.planner_function)
-    settings = {key: x for key, x in config.items() if key not in planners.GIVEN}
-    settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
+    settings = _planner_settings(config)
     if config.use_policy:
         settings[planners.POLICY] = model.policy
     blank = None
@@ -193,8 +192,7 @@ def make_real_agent(
       envs: the environments.
     """
     search = extensions.load(config.planner_function)
-    settings = dict(config.items())
-    settings |= {key: config[name] for key, name in planners.SETTINGS.items()}
+    settings = _planner_settings(config)
     explore = (
         real_agent.epsilon_greedy if config.discrete_action else real_agent.add_noise
     )
@@ -207,6 +205,12 @@ def make_real_agent(
         envs.action_space.shape[0],
         config.warm_start,
     )
+
+
+def _planner_settings(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """All settings, by the names that planners have for them."""
+    settings = {key: x for key, x in config.items() if key not in planners.GIVEN}
+    return settings | {key: config[name] for key, name in planners.SETTINGS.items()}
 
 
 class Agents:

@@ -24,6 +24,11 @@ def test_returns_are_compared_and_continued(finished_runs, tmp_path, capsys):
         assert len(continued[name]["returns"]) == 3
     assert "| `icem`" in capsys.readouterr().out
 
+    with pytest.raises(SystemExit) as error:
+        planners.main([*command, "--seed", "1"])
+    assert error.value.code == 2
+    assert "has seed 0, not 1" in capsys.readouterr().err
+
 
 def test_unknown_planner(finished_runs, tmp_path, capsys):
     command = [str(finished_runs[0] / "00001"), "--planners", "icm"]

@@ -92,7 +92,6 @@ def icem(
         return loop.imagine(cell, objective_fn, state, actions, discount)
 
     start = Gaussian.start(shape, initial_sigma, center)
-    decay, keep, momentum = icem_decay, icem_keep, icem_momentum
     return _icem(
         start,
         draw,
@@ -101,9 +100,9 @@ def icem(
         amount,
         topk,
         iterations,
-        decay,
-        keep,
-        momentum,
+        icem_decay,
+        icem_keep,
+        icem_momentum,
     )
 
 
@@ -162,7 +161,6 @@ def discrete_icem(
         return loop.imagine(cell, objective_fn, state, actions, discount)
 
     start = Categorical.start((batch, horizon, *action_shape), center)
-    decay, keep, momentum = icem_decay, icem_keep, icem_momentum
     plan = _icem(
         start,
         draw,
@@ -171,9 +169,9 @@ def discrete_icem(
         amount,
         topk,
         iterations,
-        decay,
-        keep,
-        momentum,
+        icem_decay,
+        icem_keep,
+        icem_momentum,
     )
     if select == "best":
         return plan
