@@ -34,7 +34,7 @@ else \
 fi
 endef
 
-.PHONY: venv train demo test test-all lint format benchmark clean
+.PHONY: venv train demo test test-all lint format benchmark soak clean
 
 venv: $(VENV)/.opengl
 
@@ -98,6 +98,10 @@ benchmark: venv
 	$(BIN)/python -m benchmarks.collecting
 	$(BIN)/python -m benchmarks.models --updates 10
 	$(BIN)/python -m benchmarks.sizes
+
+# What a run survives: hours of interrupts, kills, faults and damaged files.
+soak: venv
+	$(BIN)/python -m benchmarks.soak
 
 # Keeps the runs in logdir.
 clean:
