@@ -251,6 +251,11 @@ PARAMETERS = {
         kinds.optional(kinds.integer(1)),
         "sequences between checkpoints; null: after each test phase",
     ),
+    "checkpoint_minutes": _P(
+        10,
+        kinds.optional(kinds.positive),
+        "minutes after which there is a checkpoint in any case; null: never",
+    ),
     # Collection of episodes.
     "num_seed_episodes": _P(
         5,

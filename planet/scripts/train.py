@@ -14,6 +14,11 @@ import textwrap
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from planet.tools import interruption
+
+if __name__ == "__main__":  # All further imports take seconds.
+    interruption.end_on_signals()
+
 import ml_collections
 
 from planet.control.envs import opengl
@@ -37,7 +42,8 @@ def process(
       logdir: Folder of the run. If it has settings already, they are kept.
       config: Settings of a new run.
     """
-    from planet.training import trainer
+    with interruption.at_once():
+        from planet.training import trainer
 
     path = logdir / "config.yaml"
     if path.exists():
@@ -56,6 +62,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
+    experiment = None
+
+    def say_goodbye():
+        run = experiment.current if experiment and args.logdir else None
+        steps = runs.checkpoints(run.logdir) if run else []
+        saved = f"; step {max(steps)} is saved" if steps else ""
+        again = "; the same command continues" if args.logdir else ""
+        print(f"\nInterrupted{saved}{again}.", flush=True)
+
+    with interruption.handled(), interruption.ending(say_goodbye):
+        try:
+            with interruption.at_once():
+                config = _read_settings(args, parser)
+            with running.Experiment(
+                args.logdir,
+                functools.partial(process, config=config),
+                num_runs=args.num_runs,
+                ping_every=args.ping_every,
+                resume_runs=args.resume_runs,
+            ) as experiment:
+                for run in experiment:
+                    for _ in run:
+                        pass
+        except OSError as error:  # About folders; errors in a run are recorded there.
+            print(f"{PROG}: error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt as interrupt:
+            say_goodbye()
+            return getattr(interrupt, "code", 130)
+    return 1 if experiment.failed else 0
+
+
+def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
+    """The settings of new runs; ends with an error where they cannot be used."""
     try:
         params = parameters.parse(args.params, "--params")
         config = configs.load(args.config, params, args.logdir, source="--params")
@@ -69,25 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(warning, flush=True)
     # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with running.Experiment(
-            args.logdir,
-            functools.partial(process, config=config),
-            num_runs=args.num_runs,
-            ping_every=args.ping_every,
-            resume_runs=args.resume_runs,
-        ) as experiment:
-            for run in experiment:
-                for _ in run:
-                    pass
-    except OSError as error:  # About folders; errors in a run are recorded there.
-        print(f"{PROG}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        again = "; the same command continues" if args.logdir else ""
-        print(f"\nInterrupted{again}.", flush=True)
-        return 130
-    return 1 if experiment.failed else 0
+    return config
 
 
 def _check_checkpoint(path: str | None) -> None:

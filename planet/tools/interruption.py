@@ -6,6 +6,9 @@ the middle of it. A second signal always does.
 
 Without `handled`, signals do what they always do and `check` never interrupts, so
 that whoever calls from a program of their own keeps its habits.
+
+What only its owner may go on with is checked too: `check` calls what `required` was
+given, and so does `confirm`, which is for moments before something is written.
 """
 
 from __future__ import annotations
@@ -35,65 +38,98 @@ class _State:
     """The signals of a process are handled in one place, so there is one of these."""
 
     received: int | None = None
+    immediate = 0  # How many `at_once` we are in.
     endings: tuple[Callable[[], None], ...] = ()
-    patience = 0  # How many `at_once` we are in.
+    requirements: tuple[Callable[[], None], ...] = ()
 
 
 _state = _State()
 
 
 def check() -> None:
-    """Raises Interrupted if a signal has arrived; for moments when that is safe."""
+    """Interrupts what should not go on; for moments at which that is safe.
+
+    Raises:
+      Interrupted: A signal has arrived.
+      Exception: What a requirement raises.
+    """
+    confirm()
     if _state.received is not None:
         raise Interrupted(_state.received)
 
 
-@contextlib.contextmanager
-def handled(ending: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Handles the signals in this context, which must be in the main thread.
+def confirm() -> None:
+    """Raises what a requirement raises; to be called before writing."""
+    for requirement in _state.requirements:
+        requirement()
 
-    Args:
-      ending: Called before the process ends in the middle of `at_once`, where no
-          `finally` is reached. It must not wait for other threads.
-    """
+
+def end_on_signals() -> None:
+    """Lets signals end the process without a traceback, for as long as it imports."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: os._exit(_code(number)))
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Handles the signals in this context; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("signals can be handled in the main thread only")
-    _state.received, _state.endings = None, (ending,)
+        yield
+        return
     before = {number: signal.signal(number, _receive) for number in SIGNALS}
     try:
         yield
     finally:
-        _state.received, _state.endings = None, ()
+        _state.received = None
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def at_once(ending: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Lets a signal end the process right in this context.
+def at_once() -> Iterator[None]:
+    """Lets a signal end the process right in this context."""
+    _state.immediate += 1
+    try:
+        check()
+        yield
+    finally:
+        _state.immediate -= 1
+
+
+@contextlib.contextmanager
+def ending(action: Callable[[], None]) -> Iterator[None]:
+    """Has an action done if the process ends `at_once`, when no `finally` is reached.
 
     Args:
-      ending: Called before, in addition to that of `handled`.
+      action: Called before those of outer contexts. It must not wait for other threads.
     """
-    check()
-    endings = _state.endings
-    _state.endings = (ending, *endings)
-    _state.patience += 1
+    before = _state.endings
+    _state.endings = (action, *before)
     try:
         yield
     finally:
-        _state.patience -= 1
-        _state.endings = endings
+        _state.endings = before
+
+
+@contextlib.contextmanager
+def required(requirement: Callable[[], None]) -> Iterator[None]:
+    """Has a requirement checked in this context; it raises what ends the work."""
+    before = _state.requirements
+    _state.requirements = (*before, requirement)
+    try:
+        yield
+    finally:
+        _state.requirements = before
 
 
 def _receive(number, _):
     """Notes a first signal; ends the process if it was told before, or may end now."""
-    if _state.received is None and not _state.patience:
+    if _state.received is None and not _state.immediate:
         _state.received = number
         print("\nStopping; the same again ends at once.", flush=True)
         return
-    for ending in _state.endings if _state.received is None else ():
-        ending()
+    for action in _state.endings:
+        action()
     os._exit(_code(number))
 
 

@@ -131,3 +131,12 @@ class Seeds(tf.Module):
     def next(self) -> np.ndarray:
         """The next seed, int64 [2]."""
         return np.array([self._start.numpy(), self._count.assign_add(1).numpy()])
+
+    @property
+    def position(self) -> int:
+        """How many seeds were drawn."""
+        return int(self._count.numpy())
+
+    def rewind(self, position: int) -> None:
+        """Goes back to where `position` was read, to draw the same seeds again."""
+        self._count.assign(position)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import functools
+import concurrent.futures
 import itertools
+import json
 import os
 import pathlib
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -18,9 +20,7 @@ import tensorflow as tf
 from planet.tools import episode_files
 
 Episode = dict[str, np.ndarray]
-PREFETCHED_BATCHES = 4
 SETTLED = 10**9  # Nanoseconds after which a folder's time of change is to be trusted.
-SHUFFLED_BATCHES = 2  # The order is random already; more would delay new episodes.
 
 
 class Folder:
@@ -62,7 +62,7 @@ class Folder:
             settled = time.time_ns() - changed > SETTLED
             self._listed = changed if settled else 0
             self._names = episode_files.scan(self.path)
-        names = [name for name in self._names if name not in self._torn]
+        names = list(filter(self.is_readable, self._names))
         names = names[-self._max_episodes :]
         for name in self._cache.keys() - set(names):
             self._forget(name)
@@ -83,6 +83,10 @@ class Folder:
             episode["return"] = returns_to_go(episode["reward"], self._discount)
         self._remember(name, episode)
         return episode
+
+    def is_readable(self, name: pathlib.Path) -> bool:
+        """Whether no attempt to read the episode has failed."""
+        return name not in self._torn
 
     def _remember(self, name, episode):
         """Caches an episode, in place of older ones if there is no room."""
@@ -119,56 +123,75 @@ def _size(episode: Episode) -> int:
     return sum(array.nbytes for array in episode.values())
 
 
-def scan(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
-    """Yields episodes: half of them new since the last scan of the folder, half older.
+def scan(
+    names: Sequence[pathlib.Path],
+    known: Container[pathlib.Path],
+    amount: int,
+    rng: random.Random,
+) -> list[pathlib.Path]:
+    """A round of episodes: half of them new since the round before, half older.
 
     Args:
-      folder: where to find episodes.
-      every: episodes to yield between scans of the folder.
+      names: files of all episodes.
+      known: those that the round before had to choose from.
+      amount: episodes in the round.
       rng: source of the random order.
     """
-    known = set()
-    while True:
-        names = folder.names()
-        recent = [name for name in names if name not in known]
-        others = [name for name in names if name in known]
-        groups = [group for group in (recent, others) if group]
-        if not groups:
-            raise FileNotFoundError(f"no readable episodes in {folder.path}")
-        for group in groups:
-            yield from itertools.islice(
-                _shuffled_forever(group, rng), -(-every // len(groups))
-            )
-        known.update(names)
+    recent = [name for name in names if name not in known]
+    others = [name for name in names if name in known]
+    groups = [group for group in (recent, others) if group]
+    shares = [-(-amount // len(groups)), amount // len(groups)]
+    return [
+        name
+        for group, share in zip(groups, shares, strict=False)
+        for name in itertools.islice(_shuffled_forever(group, rng), share)
+    ]
 
 
-def uniform(folder: Folder, every: int, rng: random.Random) -> Iterator[pathlib.Path]:
-    """Yields all episodes equally often; arguments as for `scan`."""
-    while True:
-        names = folder.names()
-        if not names:
-            raise FileNotFoundError(f"no readable episodes in {folder.path}")
-        yield from itertools.islice(_shuffled_forever(names, rng), every)
+def uniform(
+    names: Sequence[pathlib.Path],
+    known: Container[pathlib.Path],
+    amount: int,
+    rng: random.Random,
+) -> list[pathlib.Path]:
+    """A round of episodes, all equally often; arguments as for `scan`."""
+    del known
+    return list(itertools.islice(_shuffled_forever(names, rng), amount))
 
 
-def make_dataset(
-    path: str | os.PathLike,
-    loader: str,
-    data_spec: Mapping[str, tuple[int, ...]],
-    batch_shape: tuple[int, int],
-    num_chunks: int = 1,
-    scan_every: int = 10,
-    max_episodes: int = 2000,
-    max_cache: float | None = None,
-    seed: int | None = None,
-    discount: float | None = None,
-) -> tf.data.Dataset:
+ORDERS = {"scan": scan, "recent": scan, "cache": uniform, "reload": uniform}
+
+
+class Position(NamedTuple):
+    """How far an endless order of chunks has been followed.
+
+    Attributes:
+      batches: batches that were built.
+      rounds: rounds that were begun.
+      used: chunks of the last round that were used.
+      known: name of the newest episode that the round before had to choose from.
+      newest: name of the newest episode of the last round.
+    """
+
+    batches: int = 0
+    rounds: int = 0
+    used: int = 0
+    known: str = ""
+    newest: str = ""
+
+
+class Batches:
     """Endless batches of chunks from the episodes of a folder.
+
+    Which chunks they are depends only on the seed and on the episodes that there were
+    when the batch before was handed out. So a run that is interrupted between two
+    batches sees the same ones as another that is not, given the `state` it was in. The
+    next batch is built in a thread while the last one is used.
 
     Episodes shorter than a chunk are padded with zeros.
 
     Args:
-      path: folder of npz files.
+      path: folder of npz files; None for `dummy`.
       loader: `scan` or `recent` (new episodes make up half of what is seen), `cache`
         (all equally often), `reload` (the same, read from disk each time) or `dummy`
         (random numbers, no folder needed).
@@ -181,38 +204,165 @@ def make_dataset(
       seed: makes the order reproducible.
       discount: if given, there is another entry, `return`, see `returns_to_go`.
 
-    Returns:
-      Dataset of dicts: `image` uint8 [B, T, H, W, C], the other entries float32
-      [B, T, ...] and `length` int32 [B].
+    Attributes:
+      files: the episodes from which the sequences of the last batch were cut.
+      signature: TensorSpecs of a batch, by name.
     """
-    batch_size, steps = batch_shape
-    if discount is not None:
-        data_spec = {**data_spec, "return": ()}
-    rng = random.Random(seed)
-    if loader == "dummy":
-        chunks = functools.partial(_dummy_chunks, data_spec, steps, rng)
-    else:
+
+    def __init__(
+        self,
+        path: str | os.PathLike | None,
+        loader: str,
+        data_spec: Mapping[str, tuple[int, ...]],
+        batch_shape: tuple[int, int],
+        num_chunks: int = 1,
+        scan_every: int = 10,
+        max_episodes: int = 2000,
+        max_cache: float | None = None,
+        seed: int | None = None,
+        discount: float | None = None,
+    ):
+        self._loader = loader
+        self._spec = dict(data_spec)
+        if discount is not None:
+            self._spec["return"] = ()
+        self._size, self._steps = batch_shape
+        self._num_chunks = num_chunks
+        self._every = scan_every
+        self._seed = random.randrange(2**32) if seed is None else seed
         cache = 0.0 if loader == "reload" else max_cache
-        folder = Folder(path, max_episodes, cache, discount)
-        order = scan if loader in ("scan", "recent") else uniform
-        chunks = functools.partial(
-            _chunks,
-            folder,
-            order(folder, scan_every, rng),
-            data_spec,
-            steps,
-            num_chunks,
-            SHUFFLED_BATCHES * batch_size,
-            rng,
-        )
-    signature = {
-        key: tf.TensorSpec([steps, *shape], tf.uint8 if key == "image" else tf.float32)
-        for key, shape in data_spec.items()
-    }
-    signature["length"] = tf.TensorSpec([], tf.int32)
-    dataset = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
-    return dataset.prefetch(PREFETCHED_BATCHES)
+        self._folder = Folder(path or os.curdir, max_episodes, cache, discount)
+        self._position = Position()
+        self._round: list[tuple[pathlib.Path, float]] = []
+        self._listed: str | None = None
+        self._pending: concurrent.futures.Future | None = None
+        self._builder = concurrent.futures.ThreadPoolExecutor(1)
+        self.files: list[pathlib.Path] = []
+        self.signature = {
+            key: tf.TensorSpec([self._size, self._steps, *shape], _dtype(key))
+            for key, shape in self._spec.items()
+        }
+        self.signature["length"] = tf.TensorSpec([self._size], tf.int32)
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> dict[str, tf.Tensor]:
+        """The next batch.
+
+        Returns:
+          `image` uint8 [B, T, H, W, C], the other entries float32 [B, T, ...] and
+          `length` int32 [B].
+
+        Raises:
+          FileNotFoundError: there is no readable episode.
+        """
+        pending = self._pending or self._prepare()
+        batch, self.files, self._position = pending.result()
+        self._listed = None
+        self._prepare()
+        return batch
+
+    @property
+    def state(self) -> str:
+        """What is needed to go on with the batch after the last one, as JSON."""
+        return json.dumps([*self._position, self._listed])
+
+    @state.setter
+    def state(self, state: str) -> None:
+        *position, self._listed = json.loads(state)
+        self._position = Position(*position)
+        self._round = []
+        self._pending = None
+
+    def _prepare(self) -> concurrent.futures.Future:
+        """Begins to build the next batch, of the episodes that there are now."""
+        names = [] if self._loader == "dummy" else self._folder.names()
+        if self._listed is not None:
+            names = [name for name in names if name.name <= self._listed]
+        self._listed = names[-1].name if names else ""
+        self._pending = self._builder.submit(self._build, self._position, names)
+        return self._pending
+
+    def _build(self, position, names):
+        """A batch, its files and the position after it."""
+        if self._loader == "dummy":
+            chunks, files = self._random_chunks(position.batches), []
+        else:
+            chunks, files, position = self._cut_chunks(position, names)
+        batch = {
+            key: tf.constant(np.stack([chunk[key] for chunk in chunks]), spec.dtype)
+            for key, spec in self.signature.items()
+        }
+        return batch, files, position._replace(batches=position.batches + 1)
+
+    def _cut_chunks(self, position, names):
+        """Chunks for a batch, their files and the position after them."""
+        if not self._round and position.rounds:
+            self._round = self._draw(position, names)
+        chunks, files = [], []
+        while len(chunks) < self._size:
+            if position.used >= len(self._round):
+                position = position._replace(
+                    rounds=position.rounds + 1,
+                    used=0,
+                    known=position.newest,
+                    newest=names[-1].name if names else "",
+                )
+                self._round = self._draw(position, names)
+            name, place = self._round[position.used]
+            position = position._replace(used=position.used + 1)
+            episode = self._folder.read(name)
+            if episode is not None:
+                last = max(0, len(episode["reward"]) - self._steps)
+                offset = int(place * (last + 1))
+                chunks.append(cut(episode, offset, self._steps, self._spec))
+                files.append(name)
+        return chunks, files, position
+
+    def _draw(self, position, names):
+        """Episodes of a round, and where in them to cut, in [0, 1), in random order."""
+        names = [
+            name
+            for name in names
+            if name.name <= position.newest and self._folder.is_readable(name)
+        ]
+        if not names:
+            raise FileNotFoundError(f"no readable episodes in {self._folder.path}")
+        known = {name for name in names if name.name <= position.known}
+        rng = random.Random(f"{self._seed} {position.rounds}")
+        chosen = ORDERS[self._loader](names, known, self._every, rng)
+        places = [
+            (name, rng.random()) for name in chosen for _ in range(self._num_chunks)
+        ]
+        rng.shuffle(places)
+        return places
+
+    def _random_chunks(self, index):
+        """Chunks of random numbers for a batch."""
+        rng = np.random.default_rng([self._seed, index])
+        shapes = {key: (self._steps, *shape) for key, shape in self._spec.items()}
+        return [
+            {
+                key: rng.integers(0, 256, shape, np.uint8)
+                if key == "image"
+                else rng.uniform(-1, 1, shape)
+                for key, shape in shapes.items()
+            }
+            | {"length": self._steps}
+            for _ in range(self._size)
+        ]
+
+
+def make_dataset(*args, **kwargs) -> tf.data.Dataset:
+    """`Batches` as a dataset; same arguments."""
+    batches = Batches(*args, **kwargs)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: batches, output_signature=batches.signature
+    )
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread takes half a minute to end.
+    return dataset.with_options(options)
 
 
 def cut(
@@ -238,45 +388,14 @@ def cut(
     return chunk
 
 
-def _chunks(folder, order, data_spec, steps, num_chunks, buffer_size, rng):
-    """Chunks in shuffled order.
-
-    The buffer holds the name of an episode and the place of the chunk in it, in [0, 1),
-    which take less memory than the chunk.
-    """
-    places = ((name, rng.random()) for name in order for _ in range(num_chunks))
-    for name, place in _shuffle(places, buffer_size, rng):
-        episode = folder.read(name)
-        if episode is None:
-            continue
-        last = max(0, len(episode["reward"]) - steps)
-        yield cut(episode, int(place * (last + 1)), steps, data_spec)
+def _dtype(key: str) -> tf.DType:
+    """Type of an entry of a batch."""
+    return tf.uint8 if key == "image" else tf.float32
 
 
-def _dummy_chunks(data_spec, steps, rng):
-    """Random chunks."""
-    rng = np.random.default_rng(rng.getrandbits(64))
-    while True:
-        chunk = {
-            key: rng.integers(0, 256, (steps, *shape), np.uint8)
-            if key == "image"
-            else rng.uniform(-1, 1, (steps, *shape)).astype(np.float32)
-            for key, shape in data_spec.items()
-        }
-        chunk["length"] = np.int32(steps)
-        yield chunk
-
-
-def _shuffle(elements: Iterator, size: int, rng: random.Random) -> Iterator:
-    """Yields each element after a random wait, from a buffer of `size` elements."""
-    buffer = list(itertools.islice(elements, size))
-    for element in elements:
-        index = rng.randrange(size)
-        buffer[index], element = element, buffer[index]
-        yield element
-
-
-def _shuffled_forever(elements: list, rng: random.Random) -> Iterator:
+def _shuffled_forever(
+    elements: Sequence[pathlib.Path], rng: random.Random
+) -> Iterator[pathlib.Path]:
     """Yields one random permutation of the elements after the other."""
     while True:
         yield from rng.sample(elements, len(elements))

@@ -23,6 +23,10 @@ class CheckpointError(ValueError):
     """A checkpoint that can't be read, or whose variables don't fit the model."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint that can't be read, or holds what nobody would save."""
+
+
 def names(model) -> dict[str, keras.Variable]:
     """The variables of a model by name; see `original_names`.
 
@@ -42,7 +46,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         folder, of `weight_files` or of checkpoints, the newest of which is read.
 
     Raises:
-      CheckpointError: when the file can't be read.
+      DamagedCheckpointError: when the file can't be read.
     """
     path = os.fspath(path)
     try:
@@ -54,7 +58,9 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         keys = {_weight(key): key for key in reader.get_variable_to_shape_map()}
         return {name: reader.get_tensor(key) for name, key in keys.items() if name}
     except (ValueError, OSError, tf.errors.OpError) as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+        raise DamagedCheckpointError(
+            f"cannot read checkpoint {path}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def load(model, path: str | os.PathLike, optional: Iterable[str] = ()) -> list[str]:

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping
 
 import ml_collections
-import tensorflow as tf
 
 from planet.control.batch_env import BatchEnv
 from planet.tools import numpy_episodes
@@ -25,12 +24,12 @@ def make_dataset(
     data_spec: Mapping[str, tuple[int, ...]],
     folder: pathlib.Path,
     seed: int,
-) -> tf.data.Dataset:
+) -> numpy_episodes.Batches:
     """Batches for the model from the episodes of a folder.
 
     They hold returns if there is a value to learn from them.
     """
-    return numpy_episodes.make_dataset(
+    return numpy_episodes.Batches(
         folder,
         config.data_loader,
         data_spec,

@@ -7,6 +7,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ import tqdm
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer import event_file_writer
 
-from planet.tools import noise, preprocess, summaries, unroll
+from planet.tools import interruption, noise, preprocess, summaries, unroll
 from planet.training import define_model
 from planet.training.simulations import Simulation
 
@@ -43,6 +44,7 @@ class Report:
         self._first_step = step
         self._discrete = discrete
         self._started = time.perf_counter()
+        self._earlier: dict[str, tuple[float, int]] = {}  # Sums and amounts.
         self._phase = collections.defaultdict(list)
         self._recent = collections.defaultdict(list)
         self._latest = {}
@@ -54,7 +56,7 @@ class Report:
     @property
     def score(self) -> float:
         """Mean return of the phase's episodes; nan if there was none."""
-        return _mean(self._phase["score"])
+        return self._means().get("score", float("nan"))
 
     def add(
         self, losses: Mapping[str, tf.Tensor], metrics: Mapping[str, tf.Tensor]
@@ -95,11 +97,37 @@ class Report:
         """Sets a value; only the last one of the phase counts."""
         self._latest[key] = float(value)
 
-    def check_finite(self, step: int) -> None:
-        """Raises FloatingPointError if the last batch has a loss that isn't finite."""
+    def check_finite(self, step: int, files: Sequence[pathlib.Path]) -> None:
+        """Raises FloatingPointError if anything of the last batch isn't finite.
+
+        Args:
+          step: step of the run.
+          files: episodes that the batch was cut from.
+        """
         for key, values in self._phase.items():
-            if key.startswith("loss/") and not np.isfinite(values[-1]):
-                raise FloatingPointError(f"{key} is {float(values[-1])} at step {step}")
+            checked = key.startswith(("loss/", "gradient_norm/"))
+            if checked and not np.isfinite(values[-1]):
+                message = f"{key} is {float(values[-1])} at step {step}"
+                names = ", ".join(sorted({path.name for path in files}))
+                raise FloatingPointError(f"{message}; its batch is of {names}")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the summaries of an interrupted phase need to go on, for JSON.
+
+        Speeds are not part of it, nor are imagined returns, which only tests have.
+        """
+        histograms = {
+            key: [np.ravel(part).tolist() for part in parts]
+            for key, parts in self._histograms.items()
+        }
+        return {"sums": self._sums(), "scores": self._scores, "histograms": histograms}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from the `state` of a report of the same phase."""
+        self._earlier = {key: tuple(x) for key, x in state["sums"].items()}
+        self._scores.update(state["scores"])
+        self._histograms.update(state["histograms"])
 
     def print_line(self, step: int) -> None:
         """Prints the means since the last line."""
@@ -119,7 +147,7 @@ class Report:
 
     def write(self, step: int) -> None:
         """Writes scalars and histograms to the default writer."""
-        values = {key: _mean(values) for key, values in self._phase.items() if values}
+        values = self._means()
         seconds = time.perf_counter() - self._started
         values["steps_per_second"] = (step - self._first_step) / seconds
         values |= self._rates()
@@ -131,6 +159,19 @@ class Report:
             tf.summary.histogram(f"simulation/{task}/returns", scores)
         for key, parts in self._histograms.items():
             tf.summary.histogram(key, np.concatenate([np.ravel(x) for x in parts]))
+
+    def _sums(self) -> dict[str, tuple[float, int]]:
+        """Sums over the phase, and how many values went into them."""
+        sums = dict(self._earlier)
+        for key, values in self._phase.items():
+            total, amount = sums.get(key, (0.0, 0))
+            total += _mean(values) * len(values)
+            sums[key] = total, amount + len(values)
+        return sums
+
+    def _means(self) -> dict[str, float]:
+        """Means over the phase."""
+        return {key: total / amount for key, (total, amount) in self._sums().items()}
 
     def _count(self, kind: str, amount: int, seconds: float) -> None:
         self._amounts[kind] += amount
@@ -183,6 +224,7 @@ class Pictures:
         )
         mark = context(mask.shape[1])
         for key in truth:
+            interruption.check()
             versions = {name: predictions[name][key] for name in VERSIONS}
             if key == "image":
                 _write_images(truth[key], versions, mask, mark)
@@ -194,6 +236,7 @@ class Pictures:
     def write_simulations(self, simulations: Sequence[Simulation]) -> None:
         """Writes videos and rewards of episodes to the default writer."""
         for simulation in simulations:
+            interruption.check()
             group = f"simulation/{simulation.kind}"
             episode = simulation.episode
             if "image" in episode:
@@ -254,6 +297,7 @@ def _write_images(truth, versions, mask, mark) -> None:
     truth = truth * visible
     summaries.image("data/strip", summaries.strips(truth[:, None], STRIP))
     for name, prediction in versions.items():
+        interruption.check()
         prediction = prediction * visible
         change = np.diff(prediction.astype(int), axis=1, prepend=prediction[:, :1])
         change, error = (

@@ -3,6 +3,9 @@
 The files in a run's folder tell its state: `PING` while a worker trains it, renewed for
 as long as the worker lives; `DONE` once it is finished; `FAIL`, with a traceback, if it
 ended with an error. A run with none of them was interrupted.
+
+A worker that was stalled for so long that another one took its run over notices it by
+`interruption.check`, and by `interruption.confirm` before it writes anything.
 """
 
 import contextlib
@@ -12,6 +15,7 @@ import os
 import pathlib
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -19,15 +23,21 @@ import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterator
 
+from planet.tools import interruption
+
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
+
+
+class RunLostError(RuntimeError):
+    """Another worker has taken the run over."""
 
 
 class Experiment:
     """The runs of a logdir that this worker trains, one after the other.
 
     Iterating yields the runs, except those that are finished or that another live
-    worker is training. `failed` holds the runs that ended with an error. Use it as a
-    context manager, which removes a temporary logdir at the end.
+    worker is training. `current` is the last one; `failed` holds those that ended with
+    an error. Use it as a context manager, which removes a temporary logdir at the end.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class Experiment:
           resume_runs: Continue unfinished runs rather than start new ones.
         """
         self.failed: list[Run] = []
+        self.current: Run | None = None
         self._temporary = logdir is None
         self._logdir = pathlib.Path(
             tempfile.mkdtemp(prefix="planet-") if logdir is None else logdir
@@ -57,20 +68,32 @@ class Experiment:
         self._num_runs = num_runs
         self._ping_every = ping_every
         self._resume_runs = resume_runs
+        self._ending = interruption.ending(self._abandon)
 
     def __enter__(self) -> "Experiment":
+        self._ending.__enter__()
         if self._temporary:
             _say(f"Temporary folder, removed at the end: {self._logdir}")
         return self
 
     def __exit__(self, *exception) -> None:
+        self._remove_temporary()
+        self._ending.__exit__(None, None, None)
+
+    def _abandon(self) -> None:
+        """Leaves what an interrupted worker leaves, as the process ends at once."""
+        if self.current:
+            self.current.abandon()
+        self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
         if self._temporary:
             shutil.rmtree(self._logdir, ignore_errors=True)
             _say(f"Removed the temporary folder {self._logdir}")
 
     def __iter__(self) -> Iterator["Run"]:
         for folder in self._folders():
-            run = Run(folder, self._process_fn, self._ping_every)
+            run = self.current = Run(folder, self._process_fn, self._ping_every)
             if run.acquire():
                 yield run
                 if run.failed:
@@ -133,23 +156,38 @@ class Run:
     def __iter__(self) -> Iterator[float]:
         """Trains and yields scores; an error is printed and kept in the folder."""
         try:
-            with contextlib.closing(self._process_fn(self.logdir)) as scores:
+            with (
+                interruption.required(self._require_ownership),
+                contextlib.closing(self._process_fn(self.logdir)) as scores,
+            ):
                 for score in scores:
-                    if self._heartbeat and self._heartbeat.lost.is_set():
-                        owner = self._heartbeat.owner()
-                        _say(f"Stop {self.logdir}: worker {owner} took it over")
-                        return
+                    interruption.confirm()
                     yield score
+            self._require_ownership()
+        except RunLostError as error:
+            _say(f"Stop {self.logdir}: {error}")
         except Exception:
             self.failed = True
-            self._fail.write_text(traceback.format_exc(), encoding="utf-8")
-            traceback.print_exc()
+            trace = traceback.format_exc()
+            print(trace, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # The disk may be what failed.
+                self._fail.write_text(trace, encoding="utf-8")
             _say(f"Failed run {self.logdir}")
         else:
             self._done.touch()
             _say(f"Finished run {self.logdir}")
         finally:
             self._release()
+
+    def abandon(self) -> None:
+        """Releases the run without waiting for anything."""
+        if self._heartbeat:
+            self._heartbeat.release()
+
+    def _require_ownership(self) -> None:
+        if self._heartbeat and not self._heartbeat.is_ours():
+            owner = self._heartbeat.owner() or "nobody known"
+            raise RunLostError(f"worker {owner} took it over")
 
     def _release(self) -> None:
         if self._heartbeat:
@@ -163,6 +201,10 @@ class Heartbeat:
     hard-links its own file to that name, which fails if another worker was faster. A
     stale `PING` is moved away first, and put back if it turns out to have been renewed
     in the meantime.
+
+    Hosts' clocks may differ by minutes. Whether a `PING` is stale is told by the clock
+    of the file system: by the age of the file compared with one that was just written.
+    A time in the file that contradicts it makes a worker watch whether it is renewed.
     """
 
     def __init__(self, folder: pathlib.Path, every: float):
@@ -173,42 +215,55 @@ class Heartbeat:
           every: Seconds between heartbeats.
         """
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.lost = threading.Event()
         self._ping = folder / "PING"
         self._own = folder / f"PING-{self.worker}"
         self._every = every
+        self._writing = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread = threading.Thread(target=self._renew_regularly, daemon=True)
 
     def start(self) -> bool:
         """Claims the run unless another worker is alive; returns whether it is ours."""
-        with self._written():
-            if not self._remove_stale():
-                return False
-            try:
-                os.link(self._own, self._ping)
-            except FileExistsError:
-                return False
+        if not self._remove_stale() or not self._claim():
+            return False
         self._thread.start()
         return True
 
     def stop(self) -> None:
-        """Releases the run."""
+        """Ends the heartbeat and releases the run."""
         self._stopped.set()
         self._thread.join()
+        self.release()
+
+    def release(self) -> None:
+        """Lets other workers claim the run, if it still is ours."""
+        self._stopped.set()
         if self.owner() == self.worker:
-            self._ping.unlink()
+            self._ping.unlink(missing_ok=True)
 
     def owner(self) -> str | None:
         """Name of the worker that is training the run."""
         ping = self._read()
         return None if ping is None else _parse(ping)[0]
 
-    def _renew(self) -> None:
+    def is_ours(self) -> bool:
+        """Whether the run still is this worker's; claims it if it is nobody's."""
+        owner = self.owner()
+        return owner == self.worker or (owner is None and self._claim())
+
+    def _claim(self) -> bool:
+        """Claims a run that nobody trains; returns whether no other was faster."""
+        with self._written():
+            try:
+                os.link(self._own, self._ping)
+            except FileExistsError:
+                return self.owner() == self.worker
+        return True
+
+    def _renew_regularly(self) -> None:
         while not self._stopped.wait(self._every):
             with contextlib.suppress(OSError):  # One missed beat does no harm.
-                if self.owner() not in (self.worker, None):
-                    self.lost.set()
+                if self.owner() != self.worker:
                     return
                 with self._written():
                     self._own.replace(self._ping)
@@ -218,7 +273,7 @@ class Heartbeat:
         ping = self._read()
         if ping is None:
             return True
-        if time.time() - _parse(ping)[1] < STALE * self._every:
+        if self._is_alive(ping):
             return False
         moved = self._own.with_suffix(".moved")
         with contextlib.suppress(FileNotFoundError):
@@ -229,15 +284,36 @@ class Heartbeat:
             moved.unlink()
         return True
 
+    def _is_alive(self, ping: bytes) -> bool:
+        """Whether a worker renews the heartbeat; waits if that is not plain to see."""
+        worker, written = _parse(ping)
+        if worker is None:
+            return False
+        patience = STALE * self._every
+        with contextlib.suppress(FileNotFoundError), self._written():
+            age = self._own.stat().st_mtime - self._ping.stat().st_mtime
+            if age >= patience:
+                return False
+        if abs(time.time() - written) < patience:
+            return True
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            time.sleep(min(self._every / 10, 1))
+            interruption.check()
+            if self._read() != ping:
+                return True
+        return False
+
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
         """Keeps a current heartbeat in a file of this worker's own, for the context."""
         text = json.dumps({"worker": self.worker, "time": time.time()})
-        self._own.write_text(text)
-        try:
-            yield
-        finally:
-            self._own.unlink(missing_ok=True)
+        with self._writing:
+            self._own.write_text(text)
+            try:
+                yield
+            finally:
+                self._own.unlink(missing_ok=True)
 
     def _read(self) -> bytes | None:
         try:
@@ -246,13 +322,13 @@ class Heartbeat:
             return None
 
 
-def _parse(ping: bytes) -> tuple[str, float]:
-    """Worker and time of a heartbeat; a damaged one counts as stale."""
+def _parse(ping: bytes) -> tuple[str | None, float]:
+    """Worker and time of a heartbeat; no worker if it is damaged."""
     try:
         values = json.loads(ping)
         return str(values["worker"]), float(values["time"])
     except (ValueError, KeyError, TypeError):
-        return "unknown", 0.0
+        return None, 0.0
 
 
 def _create(folder: pathlib.Path) -> bool:

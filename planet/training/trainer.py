@@ -7,9 +7,12 @@ import json
 import math
 import os
 import pathlib
+import shutil
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import ml_collections
@@ -21,7 +24,9 @@ from planet.tools import (
     atomic_files,
     devices,
     episode_files,
+    interruption,
     noise,
+    numpy_episodes,
     schedule,
     tf1_checkpoint,
 )
@@ -63,36 +68,35 @@ def train(
     start = first_seed(config.seed, logdir)
     keras.utils.set_random_seed(start)
     with contextlib.ExitStack() as stack:
-        envs = {
-            task.name: stack.enter_context(
-                simulations.make_batch(task, config, config.collect_batch_size)
-            )
-            for task in tasks
-        }
-        simulations.collect_seed_episodes(config, tasks, envs, folders, start)
-        data_spec = data_lib.make_data_spec(envs[tasks[0].name])
-        model = define_model.define_model(config, data_spec)
-        seeds = noise.Seeds(start)
-        print(model.table(), flush=True)
-        print(
-            f"Training on {devices.describe()}, TensorFlow {tf.__version__}.",
-            flush=True,
-        )
-        _note_model(model, logdir / "config.yaml")
-        trainer = Trainer(logdir, config, model, seeds)
-        if trainer.restore():
-            print(f"Continue from the checkpoint of step {trainer.step}.", flush=True)
-        elif config.checkpoint_to_load:
-            path, optional = config.checkpoint_to_load, define_model.BEHAVIOR
-            lacking = tf1_checkpoint.load(model, path, optional)
-            note = f", which has no {' and no '.join(lacking)}" if lacking else ""
-            print(f"Start from {path}{note}.", flush=True)
-        datasets = {
-            phase: data_lib.make_dataset(
-                config, data_spec, folder, start + trainer.step
-            )
-            for phase, folder in folders.items()
-        }
+        with interruption.at_once():
+            _remove_unfinished(logdir)
+            envs = {
+                task.name: stack.enter_context(
+                    simulations.make_batch(task, config, config.collect_batch_size)
+                )
+                for task in tasks
+            }
+            simulations.collect_seed_episodes(config, tasks, envs, folders, start)
+            data_spec = data_lib.make_data_spec(envs[tasks[0].name])
+            model = define_model.define_model(config, data_spec)
+            seeds = noise.Seeds(start)
+            print(model.table(), flush=True)
+            device = f"{devices.describe()}, TensorFlow {tf.__version__}"
+            print(f"Training on {device}.", flush=True)
+            _note_model(model, logdir / "config.yaml")
+            trainer = Trainer(logdir, config, model, seeds)
+            if trainer.restore():
+                step = trainer.step
+                print(f"Continue from the checkpoint of step {step}.", flush=True)
+            elif config.checkpoint_to_load:
+                path, optional = config.checkpoint_to_load, define_model.BEHAVIOR
+                lacking = tf1_checkpoint.load(model, path, optional)
+                note = f", which has no {' and no '.join(lacking)}" if lacking else ""
+                print(f"Start from {path}{note}.", flush=True)
+            datasets = {
+                phase: data_lib.make_dataset(config, data_spec, folder, start)
+                for phase, folder in folders.items()
+            }
         episodes = simulations.Simulations(config, envs, model, seeds, folders)
         yield from trainer.run(
             datasets,
@@ -107,7 +111,8 @@ class Trainer:
     """Alternates train and test phases until `max_steps`.
 
     Steps count sequences: each batch adds its size. All that is needed to resume an
-    interrupted run is in its checkpoints: weights, optimizers, step, seeds and minutes.
+    interrupted run is in its checkpoints: weights, optimizers, step, seeds and minutes;
+    and as JSON its place in the data, what it has collected, and an unfinished report.
 
     Source: Hafner et al. 2019, algorithm 1.
 
@@ -136,15 +141,20 @@ class Trainer:
         }
         self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._minutes = tf.Variable(0.0, trainable=False, dtype=tf.float64)
-        self._started = time.perf_counter()
+        self._place = tf.Variable("{}", trainable=False, dtype=tf.string)
+        self._started = self._saved_at = time.perf_counter()
         self._score = math.nan
         self._latents: latents.Collector | None = None
+        self._batches: dict[str, numpy_episodes.Batches] = {}
+        self._collected = 0  # Sequences trained on when it last was seen what is due.
+        self._traced = False
         self._update = devices.function(_checked(model.update), config.jit)
         self._evaluate = devices.function(_checked(model.evaluate), config.jit)
         self._pictures = define_summaries.Pictures(model, config.image_bits)
         self._instruments = instruments.Instruments(model, config)
         self._required = {"model": model, "step": self._step, "seeds": seeds}
-        self._checkpoint = tf.train.Checkpoint(minutes=self._minutes, **self._required)
+        self._optional = {"minutes": self._minutes, "place": self._place}
+        self._checkpoint = tf.train.Checkpoint(**self._optional, **self._required)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(logdir / "checkpoints"),
@@ -171,36 +181,69 @@ class Trainer:
         return (time.perf_counter() - self._started) / 60
 
     def restore(self) -> bool:
-        """Continues from the newest checkpoint; returns whether there is one.
+        """Continues from the newest undamaged checkpoint, if there is any.
+
+        Returns:
+          Whether there is one.
 
         Raises:
-          CheckpointError: it does not hold all that this run needs.
+          CheckpointError: all are damaged, or one lacks what this run needs.
         """
-        path = self._manager.latest_checkpoint
-        if path is None:
-            return False
+        paths = self._stored()
+        for path in paths:
+            try:
+                self._restore(path)
+            except tf1_checkpoint.DamagedCheckpointError as error:
+                print(f"Skip a checkpoint: {error}", file=sys.stderr, flush=True)
+            else:
+                return True
+        if paths:
+            folder = self._manager.directory
+            message = (
+                f"all checkpoints in {folder} are damaged; remove them to start anew"
+            )
+            raise tf1_checkpoint.CheckpointError(message)
+        return False
+
+    def _stored(self) -> list[str]:
+        """Prefixes of the checkpoints, newest first."""
+        paths = pathlib.Path(self._manager.directory).glob("ckpt-*.index")
+        found = {int(path.stem.removeprefix("ckpt-")): path for path in paths}
+        return [
+            str(found[step].with_suffix("")) for step in sorted(found, reverse=True)
+        ]
+
+    def _restore(self, path: str) -> None:
         tf1_checkpoint.load(self._model, path)  # Names each weight that is missing.
         try:
             required = tf.train.Checkpoint(**self._required)
             required.restore(path).assert_existing_objects_matched()
+            # Checkpoints of earlier versions lack them.
+            tf.train.Checkpoint(**self._optional).restore(path).expect_partial()
         except AssertionError as error:
             reason = " ".join(str(error).split())
             message = f"checkpoint {path} does not fit the run: {reason}"
             raise tf1_checkpoint.CheckpointError(message) from error
-        # Checkpoints of version 1.0 lack them.
-        tf.train.Checkpoint(minutes=self._minutes).restore(path).expect_partial()
+        except tf.errors.OpError as error:
+            message = f"cannot read checkpoint {path}: {error.message}"
+            raise tf1_checkpoint.DamagedCheckpointError(message) from error
+        if not self._are_weights_finite():
+            message = f"checkpoint {path} holds weights that are not finite"
+            raise tf1_checkpoint.DamagedCheckpointError(message)
         self._started = time.perf_counter() - 60 * float(self._minutes.numpy())
-        return True
 
     def run(
         self,
-        datasets: Mapping[str, tf.data.Dataset],
+        datasets: Mapping[str, numpy_episodes.Batches],
         collect: Callable[[int], Sequence[Simulation]],
         test: Callable[[], Sequence[Simulation]],
         count_episodes: Callable[[str], int],
         count_env_steps: Callable[[], int],
     ) -> Iterator[float]:
         """Trains until `max_steps`.
+
+        An interruption, or an error of an environment, leaves a checkpoint of the last
+        update behind.
 
         Args:
           datasets: endless batches for the phases `train` and `test`.
@@ -214,10 +257,11 @@ class Trainer:
           The score of each test phase: the mean return of its episodes.
 
         Raises:
-          FloatingPointError: when a loss is not finite.
+          FloatingPointError: when a loss, a gradient or a weight is not finite.
         """
         config = self._config
-        batches = {phase: iter(dataset) for phase, dataset in datasets.items()}
+        self._batches = dict(datasets)
+        unfinished = self._resume()
         writers = define_summaries.make_writers(self._logdir, self.step)
         if config.collect_latents:
             folder = self._logdir / "latents"
@@ -232,59 +276,75 @@ class Trainer:
                 f"{config.max_steps})."
             )
             if phase == "train":
-                data = self._train(batches["train"], epoch, done, collect, report)
+                if unfinished:
+                    report.restore(unfinished)
+                data = self._train(epoch, done, collect, report)
             else:
-                done -= self._lengths["train"]
-                data = self._test(batches["test"], epoch, done, report)
-                simulations = test()
+                with self._kept():
+                    data = self._test(epoch, done - self._lengths["train"], report)
+                    simulations = test()
                 report.add_simulations(simulations)
                 self._print_line(report, phase, data)
                 self._score = report.score
+            unfinished = None
             report.print_speed()
             report.set("episodes", count_episodes(phase))
             report.set("env_steps", count_env_steps())
             report.set("updates", self.updates)
             report.set("minutes", self.minutes)
-            with writers[phase].as_default(self.step):
+            interruption.confirm()
+            with self._kept(), writers[phase].as_default(self.step):
                 report.write(self.step)
+                writers[phase].flush()
+                if phase == "test" or self.step >= config.max_steps:
+                    self._save()
+                if phase == "test":
+                    self._save_if_best(report.score)
                 if self._has_pictures(epoch):
                     self._pictures.write_batch(data, self.step)
                     self._pictures.write_simulations(simulations)
                     self._write_measures(data, simulations)
-            writers[phase].flush()
-            if phase == "test" or self.step >= config.max_steps:
-                self._save()
+                    writers[phase].flush()
             if phase == "test":
-                self._save_if_best(report.score)
                 yield report.score
 
-    def _train(self, batches, epoch, done, collect, report) -> dict[str, tf.Tensor]:
+    def _train(self, epoch, done, collect, report) -> dict[str, tf.Tensor]:
         """Runs the rest of a train phase, of which `done` updates were made before.
 
         Returns:
           The last batch.
         """
         config, length = self._config, self._lengths["train"]
+        trained = (epoch * length + done) * self._batch
+        if self._collected < trained:  # An interruption kept it from being collected.
+            self._collect(collect, trained, report)
+            self._save(report)
         with self._progress("train", epoch, done) as progress:
-            for index in range(done, length):
-                trained = (epoch * length + index) * self._batch
+            for _ in range(done, length):
                 rate = tf.constant(learning_rate(config, trained), tf.float32)
-                with report.updating():
-                    data = next(batches)
+                with report.updating(), self._tracing_interruptible():
+                    data = next(self._batches["train"])
                     results = self._update(data, rate, self._seeds.next())
-                    self._advance(report, progress, *results)
+                    self._advance("train", report, progress, *results)
                 report.set("learning_rate", rate)
-                report.add_simulations(collect(trained + self._batch))
-                if (index + 1) * LINES_PER_PHASE % length < LINES_PER_PHASE:
+                trained += self._batch
+                self._collect(collect, trained, report)
+                if trained // self._batch * LINES_PER_PHASE % length < LINES_PER_PHASE:
                     self._print_line(report, "train", data)
                 if self.step >= config.max_steps:
                     break
-                every = config.checkpoint_every
-                if every and schedule.due(self.step, self._batch, every):
-                    self._save()
+                if self._is_checkpoint_due():
+                    self._save(report)
         return data
 
-    def _test(self, batches, epoch, done, report) -> dict[str, tf.Tensor]:
+    def _collect(self, collect, trained, report) -> None:
+        """Collects what is due; the moment between updates for interruptions."""
+        with self._kept(report):
+            interruption.check()
+            report.add_simulations(collect(trained))
+            self._collected = trained
+
+    def _test(self, epoch, done, report) -> dict[str, tf.Tensor]:
         """Runs the rest of a test phase, of which `done` batches were seen before.
 
         Returns:
@@ -292,17 +352,50 @@ class Trainer:
         """
         with self._progress("test", epoch, done) as progress:
             for _ in range(done, self._lengths["test"]):
-                data = next(batches)
+                interruption.check()
+                data = next(self._batches["test"])
                 results = self._evaluate(data, self._seeds.next())
-                self._advance(report, progress, *results)
+                self._advance("test", report, progress, *results)
         return data
 
-    def _advance(self, report, progress, losses, metrics, finite) -> None:
-        """Counts and reports a batch; an error if a loss of it is not finite."""
+    @contextlib.contextmanager
+    def _tracing_interruptible(self) -> Iterator[None]:
+        """Lets the first update be interrupted, which takes long and follows a save."""
+        with contextlib.nullcontext() if self._traced else interruption.at_once():
+            yield
+        self._traced = True
+
+    @contextlib.contextmanager
+    def _kept(self, report: define_summaries.Report | None = None) -> Iterator[None]:
+        """Saves the state at the beginning of this context if an error ends it.
+
+        Nothing is learned in it.
+
+        Args:
+          report: that of an unfinished train phase.
+        """
+        step, seed = self.step, self._seeds.position
+        states = {phase: batches.state for phase, batches in self._batches.items()}
+        try:
+            yield
+        except BaseException:
+            if self.step != step:
+                self._step.assign(step)
+                for phase, state in states.items():
+                    self._batches[phase].state = state
+            self._seeds.rewind(seed)
+            try:
+                self._save(report)
+            except (OSError, tf.errors.OpError) as error:
+                define_summaries.say(f"No checkpoint could be written: {error}")
+            raise
+
+    def _advance(self, phase, report, progress, losses, metrics, finite) -> None:
+        """Counts and reports a batch; an error if its numbers are not finite."""
         self._step.assign_add(self._batch)
         report.add(losses, metrics)
         if not finite:  # The one value that is fetched for each batch.
-            report.check_finite(self.step)
+            report.check_finite(self.step, self._batches[phase].files)
         progress.set_postfix_str(self._position(), refresh=False)
         progress.update(self._batch)
 
@@ -330,10 +423,58 @@ class Trainer:
         start, end = epoch * length, (epoch + 1) * length
         return -start % PICTURES_EVERY < length or end >= self._config.max_steps
 
-    def _save(self) -> None:
-        """Writes a checkpoint named by the step."""
+    def _is_checkpoint_due(self) -> bool:
+        """Whether so many sequences, or minutes, have passed."""
+        config = self._config
+        every, minutes = config.checkpoint_every, config.checkpoint_minutes
+        if every and schedule.due(self.step, self._batch, every):
+            return True
+        since = time.perf_counter() - self._saved_at
+        return minutes is not None and since >= 60 * minutes
+
+    def _save(self, report: define_summaries.Report | None = None) -> None:
+        """Writes a checkpoint named by the step.
+
+        Args:
+          report: that of an unfinished train phase.
+
+        Raises:
+          FloatingPointError: weights are not finite.
+        """
+        interruption.confirm()
+        if not self._are_weights_finite():
+            raise FloatingPointError(f"weights are not finite at step {self.step}")
         self._minutes.assign(self.minutes)
+        place = {
+            "collected": self._collected,
+            "batches": {phase: x.state for phase, x in self._batches.items()},
+            "report": report.state if report else None,
+        }
+        self._place.assign(json.dumps(place))
         self._manager.save(checkpoint_number=self.step)
+        self._saved_at = time.perf_counter()
+
+    def _resume(self) -> dict[str, Any] | None:
+        """Goes on from the place of a checkpoint.
+
+        Returns:
+          State of the report of the train phase that it is in, if any.
+        """
+        self._collected = self.updates * self._batch
+        place = json.loads(self._place.numpy())
+        if not place:
+            return None
+        self._collected = place["collected"]
+        for phase, state in place["batches"].items():
+            self._batches[phase].state = state
+        return place["report"]
+
+    def _are_weights_finite(self) -> bool:
+        """Whether all weights are."""
+        return all(
+            np.isfinite(variable.numpy()).all()
+            for variable in self._model.trainable_variables
+        )
 
     def _save_if_best(self, score: float) -> None:
         """Keeps a checkpoint whose score no earlier test phase has reached."""
@@ -367,11 +508,12 @@ class Trainer:
 
 
 def _checked(compute: Callable) -> Callable:
-    """Adds to the losses and metrics of a batch whether all losses are finite."""
+    """Adds to losses and metrics whether the losses and the gradients are finite."""
 
     def compute_and_check(*arguments):
         losses, metrics = compute(*arguments)
-        finite = tf.math.is_finite(tf.stack(list(losses.values())))
+        norms = [x for key, x in metrics.items() if key.startswith("gradient_norm/")]
+        finite = tf.math.is_finite(tf.stack([*losses.values(), *norms]))
         return losses, metrics, tf.reduce_all(finite)
 
     return compute_and_check
@@ -395,6 +537,18 @@ def first_seed(seed: int | None, logdir: pathlib.Path) -> int:
     run = zlib.crc32(logdir.name.encode())
     entropy = None if seed is None else [seed, run]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def _remove_unfinished(logdir: pathlib.Path) -> None:
+    """Removes files that were being written when a run was killed."""
+    for path in list(logdir.rglob("*")):
+        if path.name.endswith(".tmp") or ".tempstate" in path.name:
+            path.unlink()
+        elif path.name.endswith("_temp") and path.parent.name in (
+            "checkpoints",
+            "best",
+        ):
+            shutil.rmtree(path)
 
 
 def _note_model(model: define_model.Model, path: pathlib.Path) -> None:

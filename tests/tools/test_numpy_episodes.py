@@ -74,16 +74,14 @@ def test_same_seed_same_order(folder):
     assert rewards[0] == rewards[1] != rewards[2]
 
 
-def test_new_episodes_make_up_half_of_the_next_scan(folder):
-    files = numpy_episodes.Folder(folder, 100)
-    order = numpy_episodes.scan(files, 10, random.Random(0))
-    first = list(itertools.islice(order, 10))
-    assert set(first) == set(files.names())
+def test_new_episodes_make_up_half_of_the_next_round(folder):
+    names, rng = episode_files.scan(folder), random.Random(0)
+    assert set(numpy_episodes.scan(names, [], 10, rng)) == set(names)
     new = add(folder, 9)
-    second = list(itertools.islice(order, 10))
+    second = numpy_episodes.scan([*names, new], names, 10, rng)
     assert second.count(new) == 5
-    third = list(itertools.islice(order, 10))
-    assert third.count(new) in (2, 3)
+    third = numpy_episodes.scan([*names, new], [*names, new], 10, rng)
+    assert third.count(new) == 2
 
 
 def test_a_new_episode_is_learned_from_soon(folder):
@@ -99,10 +97,42 @@ def test_a_new_episode_is_learned_from_soon(folder):
 
 
 def test_uniform_order_takes_all_alike(folder):
-    files = numpy_episodes.Folder(folder, 100)
-    order = numpy_episodes.uniform(files, 8, random.Random(0))
-    seen = list(itertools.islice(order, 40))
-    assert {seen.count(name) for name in files.names()} == {10}
+    names = episode_files.scan(folder)
+    seen = numpy_episodes.uniform(names, [], 40, random.Random(0))
+    assert {seen.count(name) for name in names} == {10}
+
+
+def make_batches(folder, loader="scan", **kwargs):
+    settings = {"num_chunks": 2, "scan_every": 3, "seed": 1}
+    return numpy_episodes.Batches(folder, loader, SPEC, (3, 5), **settings, **kwargs)
+
+
+@pytest.mark.parametrize("loader", ["scan", "cache", "reload", "dummy"])
+@pytest.mark.parametrize("interrupted", [0, 1, 4, 7])
+def test_an_interruption_changes_nothing(folder, loader, interrupted):
+    def take(batches, amount):
+        return [next(batches)["reward"].numpy() for _ in range(amount)]
+
+    whole = make_batches(folder, loader)
+    expected = take(whole, interrupted)
+    state = whole.state
+    new = add(folder, 9)  # While the next batch is being built.
+    expected += take(whole, 10)
+    new.unlink()
+    before = make_batches(folder, loader)
+    seen = take(before, interrupted)
+    assert before.state == state
+    new = add(folder, 9)
+    after = make_batches(folder, loader)
+    after.state = state
+    np.testing.assert_array_equal(seen + take(after, 10), expected)
+
+
+def test_a_batch_says_which_files_it_is_of(folder):
+    batches = make_batches(folder)
+    for _ in range(5):
+        numbers = next(batches)["image"].numpy()[:, 0, 0, 0, 0]
+        assert [int(path.name[7]) for path in batches.files] == numbers.tolist()
 
 
 def test_only_the_newest_episodes_count_and_stay_in_memory(folder):
@@ -215,8 +245,7 @@ def test_reload_notices_changes_and_cache_does_not(tmp_path):
 
 
 def test_each_loaded_episode_gives_several_chunks(folder):
-    files = numpy_episodes.Folder(folder, 100)
-    order = iter(files.names())
-    chunks = numpy_episodes._chunks(files, order, SPEC, 5, 3, 1, random.Random(0))
-    numbers = [chunk["reward"][0] // 100 for chunk in chunks]
-    assert numbers == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    settings = {"num_chunks": 3, "scan_every": 4, "seed": 1}
+    seen = batches(folder, 1, "cache", (12, 5), **settings)[0]
+    numbers = (seen["reward"][:, 0] // 100).tolist()
+    assert {numbers.count(number) for number in range(4)} == {3}
