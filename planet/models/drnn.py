@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from planet.models import base
-from planet.networks import basic
+from planet.networks import basic, layers
 
 
 class DRNN(base.Base):
@@ -65,9 +64,9 @@ class DRNN(base.Base):
         self._encoder_to_decoder = drnn_encoder_to_decoder
         self._action_to_decoder = drnn_action_to_decoder
         self._encoder = basic.GRU(model_size)
-        self._hidden = keras.layers.Dense(model_size, "relu")
-        self._mean = keras.layers.Dense(state_size)
-        self._stddev = keras.layers.Dense(state_size)
+        self._hidden = layers.Dense(model_size, "relu")
+        self._mean = layers.Dense(state_size)
+        self._stddev = layers.Dense(state_size)
         self._decoder = basic.GRU(model_size)
 
     @property

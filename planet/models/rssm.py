@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from planet.models import base
-from planet.networks import basic
+from planet.networks import basic, layers
 
 
 class RSSM(base.Base):
@@ -50,7 +49,7 @@ class RSSM(base.Base):
         self._model_size = model_size
         self._future_rnn = future_rnn
         hidden_size = hidden_size or model_size
-        dense = keras.layers.Dense
+        dense = layers.Dense
         self._input = dense(hidden_size, "relu")
         self._gru = basic.GRU(model_size)
         self._prior_hidden = dense(hidden_size, "relu")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from planet.models import base
+from planet.networks import layers
 
 
 class SSM(base.Base):
@@ -39,7 +39,7 @@ class SSM(base.Base):
     ):
         super().__init__(mean_only, min_stddev)
         self._state_size = state_size
-        dense = keras.layers.Dense
+        dense = layers.Dense
         self._prior_hidden = dense(model_size, "relu")
         self._prior_mean = dense(state_size)
         self._prior_stddev = dense(state_size)

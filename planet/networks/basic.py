@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from planet.networks import layers
+
 
 class GRU(keras.layers.Layer):
     """Gated recurrent unit whose reset gate acts before the candidate's product.
@@ -53,7 +55,7 @@ class GRU(keras.layers.Layer):
         joined = tf.concat([inputs, state], -1)
         if joined.shape[-1] < weights.shape[0]:
             weights = weights[-joined.shape[-1] :]
-        return tf.nn.bias_add(joined @ weights, biases)
+        return layers.add_bias(joined @ weights, biases)
 
 
 class FeedForward(keras.layers.Layer):
@@ -77,8 +79,8 @@ class FeedForward(keras.layers.Layer):
         self._shape = tuple(shape)
         size = tf.TensorShape(shape).num_elements()
         self._dense = [
-            keras.layers.Dense(num_units, activation) for _ in range(num_layers)
-        ] + [keras.layers.Dense(size)]
+            layers.Dense(num_units, activation) for _ in range(num_layers)
+        ] + [layers.Dense(size)]
 
     def call(self, features: tf.Tensor) -> tfd.Distribution:
         """Distribution over targets [..., *shape] from features [..., F]."""

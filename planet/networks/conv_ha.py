@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from planet.networks import basic
+from planet.networks import basic, layers
 
 
 class Encoder(keras.layers.Layer):
@@ -25,7 +25,7 @@ class Encoder(keras.layers.Layer):
         wide = [(256, 32)]
         deep = [(cnn_depth * factor, 2) for factor in (1, 2, 4, 8)]
         self.convolutions = [
-            keras.layers.Conv2D(filters, 4, strides, activation="relu")
+            layers.Conv2D(filters, 4, strides, activation="relu")
             for filters, strides in (wide if dumbnet else deep)
         ]
 
@@ -58,8 +58,8 @@ class Decoder(keras.layers.Layer):
         self._shape = tuple(shape)
         size = 1024 if dumbnet else 32 * cnn_depth
         filters = [2, 2, 2] if dumbnet else [cnn_depth * x for x in (4, 2, 1)]
-        transpose = keras.layers.Conv2DTranspose
-        self.dense = keras.layers.Dense(size)
+        transpose = layers.Conv2DTranspose
+        self.dense = layers.Dense(size)
         self.transposed = [
             FromPoint(filters[0], 5),
             transpose(filters[1], 5, 2, activation="relu"),
@@ -100,7 +100,8 @@ class FromPoint(keras.layers.Layer):
         matrix = tf.reshape(self.kernel, [-1, inputs.shape[-1]])
         output = tf.matmul(inputs, matrix, transpose_b=True)
         shape = [-1, self._size, self._size, self._filters]
-        return tf.nn.relu(tf.nn.bias_add(tf.reshape(output, shape), self.bias))
+        bias = tf.convert_to_tensor(self.bias)
+        return tf.nn.relu(layers.add_bias(tf.reshape(output, shape), bias))
 
 
 class ToPixels(keras.layers.Conv2DTranspose):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from planet.networks import layers
+
 
 class Encoder(keras.layers.Layer):
     """Embeds vectors by hidden layers.
@@ -19,9 +21,7 @@ class Encoder(keras.layers.Layer):
         self, num_layers: int = 2, num_units: int = 100, activation: str = "relu"
     ):
         super().__init__()
-        self._dense = [
-            keras.layers.Dense(num_units, activation) for _ in range(num_layers)
-        ]
+        self._dense = [layers.Dense(num_units, activation) for _ in range(num_layers)]
 
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
         """Embedded vectors [..., E] from vectors [..., S]."""

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from planet.networks import layers
+
 LAYERS = 2
 MIN_STDDEV = 0.1  # Otherwise the density of actions without noise is unbounded.
 
@@ -39,7 +41,7 @@ class Policy(keras.layers.Layer):
         discrete: bool = False,
     ):
         super().__init__()
-        dense = keras.layers.Dense
+        dense = layers.Dense
         self.stochastic = stochastic or discrete
         self.discrete = discrete
         self.noise_size = LAYERS * num_units

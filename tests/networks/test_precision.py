@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet.networks import precision
+from planet.networks import conv_ha, layers, precision
 from planet.scripts import configs
 from planet.training import define_model
 from tests.training.test_define_model import SPEC, make_batch
@@ -49,6 +49,31 @@ def test_bfloat16_hardly_changes_losses_and_direction_of_the_gradient(settings):
         np.testing.assert_allclose(others[key], value, rtol=2e-3, err_msg=key)
     norms = np.linalg.norm(gradient) * np.linalg.norm(other)
     assert gradient @ other / norms > 0.995
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (lambda: layers.Dense(3), [20_000, 8]),
+        (lambda: layers.Conv2D(3, 4), [20, 40, 40, 2]),
+        (lambda: layers.Conv2DTranspose(3, 4, 2), [20, 20, 20, 2]),
+        (lambda: conv_ha.FromPoint(3, 20), [50, 8]),
+        (lambda: conv_ha.ToPixels(3, 6, 2), [20, 20, 20, 2]),
+    ],
+    ids=["dense", "convolution", "transposed", "from_point", "to_pixels"],
+)
+def test_gradients_of_biases_are_summed_in_float32(make, inputs):
+    values = tf.random.stateless_uniform(inputs, [0, 0])
+    gradients = []
+    for products in ("float32", "bfloat16"):
+        with precision.scope(products):
+            layer = make()
+        layer.build(inputs)
+        layer.kernel.assign(tf.ones_like(layer.kernel))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(layer(values), tf.float32))
+        gradients.append(tape.gradient(loss, layer.bias.value))
+    np.testing.assert_allclose(*gradients, rtol=0.01)
 
 
 def test_only_products_are_rounded():
