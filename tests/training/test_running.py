@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import threading
 import time
 
 import pytest
 
+from planet.tools import interruption
 from planet.training.running import Experiment, Heartbeat
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -234,16 +236,39 @@ def test_run_of_a_live_worker_is_left_alone(tmp_path, capsys):
         other.stop()
 
 
-@pytest.mark.parametrize(
-    "ping",
-    [json.dumps({"worker": "gone", "time": time.time() - 60}), "", "[]", "\x80"],
-    ids=["stale", "empty", "list", "not_text"],
-)
-def test_stale_or_damaged_heartbeat_is_taken_over(ping, tmp_path):
+def write_ping(path, written, age=0.0):
+    """A heartbeat that says that it was written then, in a file of that age."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"worker": "other", "time": written}))
+    os.utime(path, (time.time() - age,) * 2)
+
+
+@pytest.mark.parametrize("skew", [0, 600, -600])
+def test_stale_heartbeat_is_taken_over_whatever_the_clock_of_its_host(skew, tmp_path):
+    write_ping(tmp_path / "00001" / "PING", time.time() - 60 + skew, age=60)
+    assert scores(tmp_path, count, ping_every=10) == {"00001": [0.0, 1.0, 2.0]}
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
+
+
+@pytest.mark.parametrize("ping", ["", "[]", "\x80"], ids=["empty", "list", "not_text"])
+def test_damaged_heartbeat_is_taken_over(ping, tmp_path):
     (tmp_path / "00001").mkdir()
     (tmp_path / "00001" / "PING").write_text(ping)
     assert scores(tmp_path, count, ping_every=10) == {"00001": [0.0, 1.0, 2.0]}
     assert files(tmp_path / "00001") == ["DONE", "counter"]
+
+
+@pytest.mark.parametrize("skew", [600, -600])
+def test_a_clock_that_is_wrong_makes_a_worker_watch(skew, tmp_path):
+    ping = tmp_path / "00001" / "PING"
+    write_ping(ping, time.time() + skew)
+    assert scores(tmp_path, count, ping_every=0.5) == {"00001": [0.0, 1.0, 2.0]}
+    ping = tmp_path / "00002" / "PING"
+    write_ping(ping, time.time() + skew)
+    beat = threading.Timer(0.5, write_ping, (ping, time.time() + skew + 1))
+    beat.start()
+    assert scores(tmp_path, count, num_runs=2, ping_every=0.5) == {}
+    beat.join()
 
 
 def test_single_worker_waits_for_nobody(tmp_path):
@@ -254,17 +279,35 @@ def test_single_worker_waits_for_nobody(tmp_path):
 
 
 def test_run_taken_over_is_given_up(tmp_path, capsys):
-    ping = json.dumps({"worker": "thief", "time": time.time() + 60})
-
     def process(logdir):
-        (logdir / "PING").write_text(ping)
-        for score in range(600):
-            time.sleep(0.1)
-            yield float(score)
+        yield 0.0
+        write_ping(logdir / "PING", time.time())
+        interruption.check()
+        raise AssertionError
 
-    assert len(scores(tmp_path, process, ping_every=0.1)["00001"]) < 600
+    assert scores(tmp_path, process, ping_every=10) == {"00001": [0.0]}
     assert files(tmp_path / "00001") == ["PING"]
-    assert "worker thief took it over" in capsys.readouterr().out
+    assert "worker other took it over" in capsys.readouterr().out
+
+
+def test_run_taken_over_at_its_end_is_not_marked_as_done(tmp_path):
+    def process(logdir):
+        yield 0.0
+        write_ping(logdir / "PING", time.time())
+
+    assert scores(tmp_path, process, ping_every=10) == {"00001": [0.0]}
+    assert files(tmp_path / "00001") == ["PING"]
+
+
+def test_a_heartbeat_that_somebody_removed_is_put_back(tmp_path):
+    def process(logdir):
+        (logdir / "PING").unlink()
+        interruption.check()
+        assert (logdir / "PING").exists()
+        yield 0.0
+
+    assert scores(tmp_path, process, ping_every=10) == {"00001": [0.0]}
+    assert files(tmp_path / "00001") == ["DONE"]
 
 
 def test_two_workers_share_runs(tmp_path):
@@ -303,7 +346,7 @@ def race(folder, start, results):
 @pytest.mark.parametrize("stale", [False, True])
 def test_one_of_several_workers_gets_a_run(stale, tmp_path):
     if stale:
-        (tmp_path / "PING").write_text('{"worker": "gone", "time": 0}')
+        write_ping(tmp_path / "PING", time.time(), age=60)
     start, results = CONTEXT.Barrier(4), CONTEXT.Queue()
     arguments = (str(tmp_path), start, results)
     processes = [CONTEXT.Process(target=race, args=arguments) for _ in range(4)]
