@@ -155,14 +155,9 @@ class Trainer:
         self._required = {"model": model, "step": self._step, "seeds": seeds}
         self._optional = {"minutes": self._minutes, "place": self._place}
         self._checkpoint = tf.train.Checkpoint(**self._optional, **self._required)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(logdir / "checkpoints"),
-            max_to_keep=CHECKPOINTS_TO_KEEP,
-        )
-        self._best = tf.train.CheckpointManager(
-            self._checkpoint, str(logdir / "checkpoints" / "best"), max_to_keep=1
-        )
+        folder = logdir / "checkpoints"
+        self._manager = self._make_manager(folder, CHECKPOINTS_TO_KEEP)
+        self._best = self._make_manager(folder / "best", 1)
 
     @property
     def step(self) -> int:
@@ -179,6 +174,16 @@ class Trainer:
     def minutes(self) -> float:
         """Minutes for which the run has trained and tested, interruptions left out."""
         return (time.perf_counter() - self._started) / 60
+
+    def _make_manager(
+        self, folder: pathlib.Path, keep: int
+    ) -> tf.train.CheckpointManager:
+        """Writes checkpoints to a folder, and removes all but the newest."""
+        try:
+            tf.train.get_checkpoint_state(str(folder))
+        except UnicodeDecodeError:  # Damaged; without it, TensorFlow starts a new one.
+            (folder / "checkpoint").unlink()
+        return tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 
     def restore(self) -> bool:
         """Continues from the newest undamaged checkpoint, if there is any.
@@ -217,7 +222,8 @@ class Trainer:
         tf1_checkpoint.load(self._model, path)  # Names each weight that is missing.
         try:
             required = tf.train.Checkpoint(**self._required)
-            required.restore(path).assert_existing_objects_matched()
+            status = required.restore(path).assert_existing_objects_matched()
+            status.expect_partial()
             # Checkpoints of earlier versions lack them.
             tf.train.Checkpoint(**self._optional).restore(path).expect_partial()
         except AssertionError as error:

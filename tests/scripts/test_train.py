@@ -254,7 +254,9 @@ def test_interrupted_run_continues_with_its_settings(run_main, tmp_path):
     params = f"{{{TINY}, max_steps: 40}}"
     code, lines = interrupt([*command, params], "Phase test", tmp_path)
     assert code == 130
-    assert lines[-1] == "Interrupted; the same command continues.\n"
+    (step,) = runs.checkpoints(logdir / "00001")
+    expected = f"Interrupted; step {step} is saved; the same command continues.\n"
+    assert lines[-1] == expected
     assert "Traceback" not in "".join(lines)
     names = {path.name for path in (logdir / "00001").iterdir()}
     assert {"config.yaml", "train_episodes", "test_episodes"} <= names

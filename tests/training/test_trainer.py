@@ -1,4 +1,5 @@
 import json
+import pathlib
 import time
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from planet.scripts import configs, runs
-from planet.tools import events, latent_files, noise, tf1_checkpoint
+from planet.tools import events, interruption, latent_files, noise, tf1_checkpoint
 from planet.training import data as data_lib
 from planet.training import define_model, simulations, trainer
 
@@ -323,6 +324,100 @@ def test_loss_that_is_not_finite_ends_the_run(tmp_path):
     run.model.heads["reward"].trainable_variables[-1].assign([np.nan])
     with pytest.raises(FloatingPointError, match="zero_step/reward is nan at step 5"):
         list(run.scores())
+
+
+def test_gradient_that_is_not_finite_ends_the_run(tmp_path):
+    run = Run(tmp_path, max_steps=60, checkpoint_every=5)
+    scores = run.scores()
+    next(scores)
+    good = runs.checkpoints(tmp_path)
+    evaluate = run.model.evaluate
+
+    def explode(data, seed=None):
+        losses, metrics = evaluate(data, seed)
+        spike = tf.sqrt(tf.nn.relu(run.model.trainable_variables[0][0, 0, 0, 0] * 0))
+        return {**losses, "total": losses["total"] + spike}, metrics
+
+    run.model.evaluate = explode
+    run.trainer._update = tf.function(trainer._checked(run.model.update))
+    with pytest.raises(FloatingPointError, match=r"gradient_norm/\w+ is nan at step"):
+        next(scores)
+    assert runs.checkpoints(tmp_path) == good
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_restored(tmp_path, capsys):
+    run = Run(tmp_path, max_steps=10, train_steps=5, test_steps=5)
+    list(run.scores())
+    weight = run.model.heads["reward"].trainable_variables[-1]
+    weight.assign([np.inf])
+    with pytest.raises(FloatingPointError, match="weights are not finite at step 10"):
+        run.trainer._save()
+    run.trainer._step.assign(20)
+    run.trainer._manager.save(checkpoint_number=20)
+    assert list(runs.checkpoints(tmp_path)) == [10, 20]
+    assert Run(tmp_path).trainer.step == 10
+    assert "ckpt-20 holds weights that are not finite" in capsys.readouterr().err
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("harm", [pathlib.Path.unlink, damage])
+def test_a_damaged_checkpoint_is_skipped(tmp_path, capsys, suffix, harm):
+    list(Run(tmp_path, train_steps=5, test_steps=5, max_steps=20).scores())
+    (tmp_path / "checkpoints" / "checkpoint").write_bytes(b"\x80 damaged")
+    harm(tmp_path / "checkpoints" / f"ckpt-20.{suffix}")
+    capsys.readouterr()
+    run = Run(tmp_path, train_steps=5, test_steps=5, max_steps=20)
+    assert run.trainer.step == 10
+    if suffix != "index" or harm is damage:
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if "Skip" in x]
+        assert "ckpt-20" in line
+    assert list(run.scores()) == [4.0]
+    assert Run(tmp_path).trainer.step == 20
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(tmp_path):
+    list(Run(tmp_path, train_steps=5, test_steps=5, max_steps=10).scores())
+    damage(tmp_path / "checkpoints" / "ckpt-10.data-00000-of-00001")
+    with pytest.raises(tf1_checkpoint.CheckpointError, match="all checkpoints in"):
+        Run(tmp_path)
+
+
+def test_checkpoints_by_time(tmp_path):
+    run = Run(tmp_path, train_steps=20, max_steps=15, checkpoint_minutes=1e-9)
+    list(run.scores())
+    assert list(runs.checkpoints(tmp_path)) == [5, 10, 15]
+
+
+def test_an_error_while_collecting_leaves_a_checkpoint(tmp_path):
+    class Failing(Run):
+        def _collect(self, trained):
+            if trained == 15 and not self.restored:
+                raise LookupError
+            return super()._collect(trained)
+
+    with pytest.raises(LookupError):
+        list(Failing(tmp_path, train_steps=30, max_steps=30).scores())
+    again = Failing(tmp_path, train_steps=30, max_steps=30)
+    assert again.trainer.step == 15
+    list(again.scores())
+    assert again.collected == [15, 20, 25, 30]  # What failed is done first.
+
+
+def test_a_run_that_was_lost_is_not_written_to(tmp_path):
+    def lose():
+        if run.trainer.step == 15:
+            raise LookupError
+
+    run = Run(tmp_path, train_steps=30, max_steps=30, checkpoint_every=5)
+    with pytest.raises(LookupError), interruption.required(lose):
+        list(run.scores())
+    assert list(runs.checkpoints(tmp_path)) == [5, 10]
 
 
 def test_learning_rate_rises_and_drops_once():
