@@ -7,27 +7,38 @@ A proxy stands for one environment wherever it lives:
     observation, *others = wait()  # ...and this waits for its result.
 
 A process is spawned and serves one environment. It imports what the constructor needs,
-which must not include TensorFlow; it leaves Ctrl-C to its parent; and it ends when the
-pipe to its parent closes, however the parent ended.
+which must not include TensorFlow; it leaves signals to its parent; and it ends when its
+parent does, however that ended. One that died or gives no answer can be replaced.
 """
 
 import abc
 import concurrent.futures
 import contextlib
+import ctypes
 import functools
 import itertools
 import multiprocessing
+import queue
 import signal
+import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
 
+from planet.tools import interruption
+
 EnvCtor = Callable[[], gymnasium.Env]
 Wait = Callable[[], Any]
+Result = TypeVar("Result")
+RETRIES = 3  # In a row.
+GLANCE = 0.5  # Seconds between looks at whether to go on waiting.
+FAREWELL = 5  # Seconds in which a process should end by itself.
 
 
 class EnvError(RuntimeError):
@@ -58,9 +69,24 @@ class _Host:
 
 
 class EnvProxy(abc.ABC):
-    """One environment, in this thread or elsewhere."""
+    """One environment, in this thread or elsewhere.
 
-    def __init__(self):
+    Args:
+      env_ctor: Makes the environment.
+      timeout: Seconds to wait for an answer; None: forever.
+    """
+
+    def __init__(self, env_ctor: EnvCtor, timeout: float | None = None):
+        self._env_ctor = env_ctor
+        self._timeout = timeout
+        self._start()
+        self._wait_for_spaces = self._call("spaces")
+
+    def restart(self) -> None:
+        """Makes the environment anew, without waiting for it to be ready."""
+        self.close()
+        self._start()
+        vars(self).pop("_spaces", None)
         self._wait_for_spaces = self._call("spaces")
 
     @functools.cached_property
@@ -85,7 +111,8 @@ class EnvProxy(abc.ABC):
         """Applies an action [A]; returns what gymnasium does.
 
         Raises:
-          EnvError: The environment raised an exception, or its process died.
+          EnvError: The environment raised an exception, its process died, or it gave
+              no answer in time.
         """
         return self.step_async(action)()
 
@@ -113,6 +140,20 @@ class EnvProxy(abc.ABC):
 
         return wait_for_result
 
+    def _wait_until(self, is_there: Callable[[float], bool]) -> None:
+        """Waits until a function of how long to wait says that the answer is there."""
+        start = time.monotonic()
+        while not is_there(GLANCE):
+            interruption.check()
+            if self._timeout and time.monotonic() - start > self._timeout:
+                raise EnvError(
+                    f"the environment gave no answer for {self._timeout:g} s"
+                )
+
+    @abc.abstractmethod
+    def _start(self) -> None:
+        """Makes the host, and the thread or process that it is in."""
+
     @abc.abstractmethod
     def _post(self, method, *args, **kwargs):
         """Hands a call to the host; returns a function that waits for its answer."""
@@ -123,11 +164,13 @@ class EnvProxy(abc.ABC):
 
 
 class LocalEnv(EnvProxy):
-    """An environment in the calling thread, which runs when its result is awaited."""
+    """An environment in the calling thread, which runs when its result is awaited.
 
-    def __init__(self, env_ctor: EnvCtor):
-        self._host = _Host(env_ctor)
-        super().__init__()
+    Nobody could stop waiting for it: there is no timeout.
+    """
+
+    def _start(self):
+        self._host = _Host(self._env_ctor)
 
     def _post(self, method, *args, **kwargs):
         return functools.partial(self._host.answer, method, *args, **kwargs)
@@ -138,37 +181,59 @@ class LocalEnv(EnvProxy):
 
 
 class ThreadEnv(EnvProxy):
-    """An environment in a thread of its own."""
+    """An environment in a thread of its own, which is left alone if it hangs."""
 
-    def __init__(self, env_ctor: EnvCtor):
-        self._host = _Host(env_ctor)
-        self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
-        super().__init__()
+    def _start(self):
+        self._calls = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=_serve_thread, args=(self._calls, self._env_ctor), daemon=True
+        )
+        self._thread.start()
 
     def _post(self, method, *args, **kwargs):
-        return self._executor.submit(self._host.answer, method, *args, **kwargs).result
+        future = concurrent.futures.Future()
+        self._calls.put((future, method, args, kwargs))
+        return functools.partial(self._receive, future)
+
+    def _receive(self, future):
+        def is_there(seconds):
+            return bool(concurrent.futures.wait([future], seconds).done)
+
+        self._wait_until(is_there)
+        return future.result()
 
     def close(self) -> None:
         """Closes the environment and ends its thread."""
-        self._executor.submit(self._host.close)
-        self._executor.shutdown()
+        self._calls.put(None)
+        self._thread.join(timeout=FAREWELL)
+
+
+def _serve_thread(calls, env_ctor):
+    """Answers calls in a thread until one is None."""
+    host = _Host(env_ctor)
+    while call := calls.get():
+        future, method, args, kwargs = call
+        future.set_result(host.answer(method, *args, **kwargs))
+    host.close()
 
 
 class ProcessEnv(EnvProxy):
     """An environment in a spawned process of its own."""
 
-    def __init__(self, env_ctor: EnvCtor):
+    def _start(self):
         context = multiprocessing.get_context("spawn")
         self._connection, connection = context.Pipe()
+        # A process that is bound to a thread would end with that.
+        bound = threading.current_thread() is threading.main_thread()
         self._process = context.Process(
-            target=_serve, args=(connection, env_ctor), daemon=True
+            target=_serve, args=(connection, self._env_ctor, bound), daemon=True
         )
-        with _interrupts_blocked():
+        with _signals_blocked():
             self._process.start()
         connection.close()  # So that the pipe closes when the other process ends.
         self._tickets = itertools.count()
         self._answers = {}
-        super().__init__()
+        self._patience = FAREWELL
 
     def _post(self, method, *args, **kwargs):
         ticket = next(self._tickets)
@@ -179,6 +244,7 @@ class ProcessEnv(EnvProxy):
     def _receive(self, ticket):
         with self._expect_life():
             while ticket not in self._answers:
+                self._wait_until(self._connection.poll)
                 answered, answer = self._connection.recv()
                 self._answers[answered] = answer
         return self._answers.pop(ticket)
@@ -187,8 +253,11 @@ class ProcessEnv(EnvProxy):
     def _expect_life(self):
         try:
             yield
+        except EnvError:
+            self._patience = 0
+            raise
         except (EOFError, ConnectionError) as error:
-            self._process.join(timeout=5)
+            self._process.join(timeout=FAREWELL)
             code = self._process.exitcode
             message = f"the process of an environment ended by itself with code {code}"
             # Frames that failed to send hold a buffer that crashes the garbage
@@ -196,26 +265,31 @@ class ProcessEnv(EnvProxy):
             raise EnvError(message) from error.with_traceback(None)
 
     def close(self) -> None:
-        """Ends the process, which closes the environment."""
+        """Ends the process, which closes the environment unless it hangs."""
         self._connection.close()
-        self._process.join(timeout=5)
+        self._process.join(self._patience)
         self._process.kill()
         self._process.join()
 
 
 @contextlib.contextmanager
-def _interrupts_blocked():
-    """Makes processes that are started in this context ignore Ctrl-C."""
+def _signals_blocked():
+    """Makes processes that are started here leave signals to their parent."""
     resource_tracker.ensure_running()  # Starting it later would unblock SIGINT.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interruption.SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection, env_ctor):
-    """Answers calls in a process until the pipe closes."""
+def _serve(connection, env_ctor, bound):
+    """Answers calls in a process until the pipe closes.
+
+    If it is bound to the thread that started it, it even ends within a call.
+    """
+    if bound and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     host = _Host(env_ctor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -224,19 +298,25 @@ def _serve(connection, env_ctor):
     host.close()
 
 
-def make(env_ctor: EnvCtor, isolate: str = "process") -> EnvProxy:
+_PR_SET_PDEATHSIG = 1  # Of linux/prctl.h.
+
+
+def make(
+    env_ctor: EnvCtor, isolate: str = "process", timeout: float | None = None
+) -> EnvProxy:
     """Starts an environment without waiting for it to be ready.
 
     Args:
       env_ctor: Makes the environment; has to be picklable for `process`.
       isolate: `none`, `thread` or `process`.
+      timeout: Seconds to wait for an answer; None: forever.
     """
-    proxies: dict[str, Callable[[EnvCtor], EnvProxy]] = {
+    proxies: dict[str, Callable[..., EnvProxy]] = {
         "none": LocalEnv,
         "thread": ThreadEnv,
         "process": ProcessEnv,
     }
-    return proxies[isolate](env_ctor)
+    return proxies[isolate](env_ctor, timeout)
 
 
 class BatchEnv:
@@ -271,20 +351,24 @@ class BatchEnv:
         return self.envs[0].action_space
 
     def reset(
-        self, seed: Sequence[int] | None = None, options: dict | None = None
+        self,
+        seed: Sequence[int] | None = None,
+        options: dict | Sequence[dict] | None = None,
     ) -> dict[str, np.ndarray]:
         """Starts an episode in each environment.
 
         Args:
           seed: One per environment.
-          options: Handed to every environment.
+          options: One per environment, or one that is handed to all.
 
         Returns:
           Observations by name, each [B, ...].
         """
         seeds = [None] * len(self) if seed is None else seed
-        pairs = zip(self.envs, seeds, strict=True)
-        waits = [env.reset_async(seed, options) for env, seed in pairs]
+        if not isinstance(options, Sequence):
+            options = [options] * len(self)
+        triples = zip(self.envs, seeds, options, strict=True)
+        waits = [env.reset_async(seed, option) for env, seed, option in triples]
         self._observations = [wait()[0] for wait in waits]
         self._done = np.zeros(len(self), bool)
         return self._stacked_observations()
@@ -340,6 +424,36 @@ class BatchEnv:
     def _stacked_observations(self):
         names = self._observations[0]
         return {name: np.stack([o[name] for o in self._observations]) for name in names}
+
+    def retry(self, name: str, play: Callable[[], Result]) -> Result:
+        """Plays episodes, which are dropped and played again where they fail.
+
+        All environments are made anew for that, up to three times.
+
+        Args:
+          name: Of the task.
+          play: Plays an episode in each environment, the same each time.
+
+        Raises:
+          EnvError: It failed once more.
+        """
+        for attempt in range(1, RETRIES + 1):
+            try:
+                return play()
+            except EnvError as error:
+                reason = str(error).splitlines()[0]
+                print(
+                    f"Episode of {name} dropped, tried again ({attempt} of {RETRIES}): "
+                    f"{reason}",
+                    flush=True,
+                )
+                for env in self.envs:
+                    env.restart()
+        try:
+            return play()
+        except EnvError as error:
+            attempts = f"task {name!r} failed {RETRIES + 1} times in a row"
+            raise EnvError(f"{attempts}; the last time: {error}") from error
 
     def close(self) -> None:
         """Closes all environments."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planet.control import batch_env, mpc_agent, real_agent
+from planet.tools import episode_files
 
 Episode = dict[str, np.ndarray]
 
@@ -35,11 +36,13 @@ def simulate(
       observation and reward at t; entry 0 holds the reset observation with zero action
       and reward.
     """
-    seeds = np.random.SeedSequence(next_seed()).generate_state(len(envs))
-    observation = envs.reset(
-        seed=[int(seed) for seed in seeds],
-        options={"record_to": record_to} if record_to else None,
-    )
+    seed = next_seed()
+    seeds = np.random.SeedSequence(seed).generate_state(len(envs))
+    options = [
+        episode_files.recording(record_to, (*map(int, seed), index))
+        for index in range(len(envs))
+    ]
+    observation = envs.reset([int(seed) for seed in seeds], options)
     agent.reset()
     done = np.zeros(len(envs), bool)
     nothing = np.zeros((len(envs), *envs.action_space.shape), np.float32)

@@ -60,7 +60,7 @@ class Decoder(keras.layers.Layer):
         filters = [2, 2, 2] if dumbnet else [cnn_depth * x for x in (4, 2, 1)]
         transpose = layers.Conv2DTranspose
         self.dense = layers.Dense(size)
-        self.transposed = [
+        self.transposed: list[keras.layers.Layer] = [
             FromPoint(filters[0], 5),
             transpose(filters[1], 5, 2, activation="relu"),
             transpose(filters[2], 6, 2, activation="relu"),

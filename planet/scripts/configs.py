@@ -42,6 +42,11 @@ PARAMETERS = {
         kinds.choice(("none", "thread", "process"), "isolate_envs"),
         "where environments run: none, thread, process",
     ),
+    "env_timeout": _P(
+        120,
+        kinds.positive,
+        "seconds without an answer after which an environment counts as hung",
+    ),
     "observations": _P(
         "image",
         kinds.choice(("image", "state"), "observations"),

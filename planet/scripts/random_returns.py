@@ -41,7 +41,7 @@ def play(
       task: What to play.
       num_episodes: How many episodes to play.
       num_envs: How many environments to step at the same time.
-      seed: Seeds actions and environments; returns also depend on `num_envs`.
+      seed: Seeds actions and environments.
 
     Returns:
       Returns of the episodes.

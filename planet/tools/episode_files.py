@@ -8,10 +8,11 @@ and reward at t.
 
 import contextlib
 import datetime
+import hashlib
 import io
 import os
 import pathlib
-import uuid
+import time
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
@@ -39,20 +40,64 @@ class TornEpisodeError(ValueError):
         return f"{self.path} is not a complete episode: {self.reason}"
 
 
-def write(folder: str | os.PathLike, episode: dict[str, np.ndarray]) -> pathlib.Path:
-    """Writes an episode to a new file, which appears only once it is complete.
+def new_name(folder: str | os.PathLike, identity: object = None) -> str:
+    """Name of a file for an episode, `YYYYMMDDTHHMMSS-<uuid>.npz` by the time (UTC).
+
+    It sorts after all names that this process has made. If there is an episode of the
+    same identity in the folder, as after a run was killed, it is that one's name.
+
+    Args:
+      folder: Where the episode will be.
+      identity: Tells episodes apart: all that they follow from, such as their seed.
+    """
+    global _newest
+    digest = os.urandom(8).hex()
+    if identity is not None:
+        digest = _digest(identity)
+        if found := find(folder, identity):
+            return found.name
+    _newest = max(_newest + 1, time.time_ns())
+    now = datetime.datetime.fromtimestamp(_newest / 1e9, datetime.timezone.utc)
+    return f"{now:%Y%m%dT%H%M%S}-{_newest:016x}{digest}.npz"
+
+
+def recording(folder: str | os.PathLike | None, identity: object) -> dict[str, str]:
+    """Options for the reset of an environment that is to record to a folder, if any."""
+    if folder is None:
+        return {}
+    name = new_name(folder, identity)
+    return {"record_to": os.fspath(folder), "record_as": name}
+
+
+def find(folder: str | os.PathLike, identity: object) -> pathlib.Path | None:
+    """The episode of that identity, see `new_name`; None if there is none."""
+    found = pathlib.Path(folder).glob(f"*{_digest(identity)}.npz")
+    return next(found, None)
+
+
+_newest = 0  # Nanoseconds, of the last name.
+
+
+def _digest(identity: object) -> str:
+    return hashlib.blake2b(repr(identity).encode(), digest_size=8).hexdigest()
+
+
+def write(
+    folder: str | os.PathLike, episode: dict[str, np.ndarray], name: str | None = None
+) -> pathlib.Path:
+    """Writes an episode to a file, which appears only once it is complete.
 
     Args:
       folder: Where to write; created if missing.
       episode: Arrays [T, ...] by name.
+      name: Of the file; None: a new one.
 
     Returns:
-      The file, `YYYYMMDDTHHMMSS-<uuid>.npz` by the time (UTC) of writing.
+      The file.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    path = folder / f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.npz"
+    path = folder / (name or new_name(folder))
     with atomic_files.writing(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **episode)
     return path

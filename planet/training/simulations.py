@@ -16,7 +16,7 @@ import tqdm
 from planet.control import mpc_agent, planners, real_agent, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
-from planet.tools import episode_files, extensions, noise, schedule
+from planet.tools import episode_files, extensions, interruption, noise, schedule
 from planet.training import define_model
 from planet.training.data import PHASES
 
@@ -93,7 +93,8 @@ def _decisions(path: pathlib.Path) -> int:
 
 def make_batch(task, config: ml_collections.ConfigDict, amount: int) -> BatchEnv:
     """Starts `amount` environments of a task."""
-    return BatchEnv([make(task.env_ctor, config.isolate_envs) for _ in range(amount)])
+    where = config.isolate_envs, config.env_timeout
+    return BatchEnv([make(task.env_ctor, *where) for _ in range(amount)])
 
 
 def collect_seed_episodes(
@@ -133,6 +134,7 @@ def collect_seed_episodes(
                     folder,
                     seed + len(PHASES) * index + PHASES.index(phase),
                     lambda done, _: progress.update(done - progress.n),
+                    task.name,
                 )
             print(
                 f"Recorded {missing} random episodes of {task.name} to {phase}; mean "
@@ -307,8 +309,18 @@ class Simulations:
         agent = self._agents.find(horizon, envs)
         folder = str(self._folders[phase]) if phase else None
         plan_returns, promised = [], []
+        position = self._seeds.position
+
+        def play():
+            self._seeds.rewind(position)
+            plan_returns.clear()
+            promised.clear()
+            return simulate.simulate(
+                agent, envs, self._seeds.next, exploration, folder, watch
+            )
 
         def watch():
+            interruption.check()
             progress.update()
             if phase or not (returns := agent.plan_returns).size:
                 return
@@ -324,9 +336,7 @@ class Simulations:
             disable=None,
         ) as progress:
             start = time.perf_counter()
-            episodes = simulate.simulate(
-                agent, envs, self._seeds.next, exploration, folder, watch
-            )
+            episodes = envs.retry(task, play)
             seconds = (time.perf_counter() - start) / len(episodes)
         simulations = []
         for index, episode in enumerate(episodes):

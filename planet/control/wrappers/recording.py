@@ -9,6 +9,8 @@ from planet.tools import episode_files
 class Record(gymnasium.Wrapper):
     """Writes each episode that starts with `reset(options={"record_to": folder})`.
 
+    The option `record_as` chooses the name of its file.
+
     The action at t leads to the observation and reward at t; entry 0 holds the reset
     observation with zero action and zero reward. So the arrays of an episode of N
     decisions have N + 1 entries. They are the observations by name, `action` and
@@ -17,13 +19,14 @@ class Record(gymnasium.Wrapper):
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
-        self._folder = None
+        self._folder = self._name = None
         self._entries = []
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         """Starts an episode, to be written to the folder `options["record_to"]`."""
         options = dict(options or {})
         self._folder = options.pop("record_to", None)
+        self._name = options.pop("record_as", None)
         observation, info = self.env.reset(seed=seed, options=options)
         nothing = np.zeros(self.action_space.shape)
         self._entries = [self._entry(observation, nothing, 0)]
@@ -46,4 +49,4 @@ class Record(gymnasium.Wrapper):
         names = self._entries[0]
         episode = {name: np.stack([e[name] for e in self._entries]) for name in names}
         folder, self._folder = self._folder, None
-        return episode_files.write(folder, episode)
+        return episode_files.write(folder, episode, self._name)
