@@ -1,12 +1,17 @@
 """A small environment whose every number is known, and ways for it to go wrong."""
 
+import ctypes
 import os
+import signal
 import sys
 import time
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict
+
+from planet.control.wrappers import recording
+from planet.control.wrappers.observations import ConvertTo32Bit
 
 
 class CountingEnv(gymnasium.Env):
@@ -69,6 +74,35 @@ class Dying(gymnasium.Wrapper):
         os._exit(7)
 
 
+class Hanging(gymnasium.Wrapper):
+    """Never ends a step: it sleeps, or computes."""
+
+    def __init__(self, env, busily):
+        super().__init__(env)
+        self._busily = busily
+
+    def step(self, action):
+        while True:
+            if not self._busily:
+                time.sleep(60)
+
+
+class FailingOnce(gymnasium.Wrapper):
+    """Does a thing in the second step, unless a file says that it was done before."""
+
+    def __init__(self, env, action, done):
+        super().__init__(env)
+        self._action = action
+        self._done = done
+
+    def step(self, action):
+        result = self.env.step(action)
+        if result[0]["position"][0] == 2 and not self._done.exists():
+            self._done.touch()
+            self._action()
+        return result
+
+
 class Telling(gymnasium.Wrapper):
     """Adds to `info` what its process is and which modules it has imported."""
 
@@ -84,6 +118,32 @@ def failing(where):
 
 def dying():
     return Dying(CountingEnv())
+
+
+def hanging(busily=False):
+    return Telling(Hanging(CountingEnv(), busily))
+
+
+def raise_error():
+    raise ZeroDivisionError("broken step")
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+def failing_once(action, done, length=3):
+    """Records, and fails in the second step of its life."""
+    env = FailingOnce(CountingEnv(length), action, done)
+    return recording.Record(ConvertTo32Bit(env))
 
 
 def telling(env_ctor):

@@ -14,6 +14,8 @@ from gymnasium.wrappers import TimeLimit
 from planet.control import batch_env
 from planet.control.batch_env import BatchEnv, EnvError
 from planet.control.envs.dummy_env import DummyEnv
+from planet.control.random_episodes import random_episodes
+from planet.tools import episode_files, interruption
 from tests.control import counting_env
 from tests.control.counting_env import CountingEnv
 
@@ -126,6 +128,88 @@ def test_a_dead_process_is_noticed():
                 envs.step(np.zeros((1, 1)))
 
 
+@pytest.mark.parametrize("isolate", ["thread", "process"])
+def test_an_environment_that_hangs_is_not_waited_for(isolate):
+    env = batch_env.make(counting_env.hanging, isolate, timeout=3)
+    env.reset()
+    start = time.monotonic()
+    with pytest.raises(EnvError, match="gave no answer for 3 s"):
+        env.step(np.zeros(1))
+    assert time.monotonic() - start < 6
+    if isolate == "process":
+        (process,) = multiprocessing.active_children()
+        env.close()
+        assert not is_running(process.pid)
+        assert time.monotonic() - start < 6
+
+
+def test_an_interruption_does_not_wait_for_an_environment():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    env = batch_env.make(functools.partial(CountingEnv, seconds=60), "process")
+    env.reset()
+    wait = env.step_async(np.zeros(1))
+    start = time.monotonic()
+    with interruption.required(interrupt), pytest.raises(KeyboardInterrupt):
+        wait()
+    env.close()
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("isolate", ISOLATIONS)
+def test_an_environment_is_made_anew(isolate):
+    env = batch_env.make(CountingEnv, isolate)
+    env.reset()
+    env.step(np.zeros(1))
+    env.restart()
+    assert env.action_space.shape == (1,)
+    assert env.reset()[0]["position"] == 0
+    env.close()
+
+
+FAULTS = {
+    "raise_error": "ZeroDivisionError: broken step",
+    "kill": "the process of an environment ended by itself with code -9",
+    "crash": "the process of an environment ended by itself with code -11",
+    "stop": "the environment gave no answer for 5 s",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_episode_that_fails_is_played_again(fault, tmp_path, capsys):
+    ctors = [
+        functools.partial(
+            counting_env.failing_once,
+            getattr(counting_env, fault) if index else None,
+            tmp_path / ("failed" if index else ""),
+            length=1 + index,
+        )
+        for index in range(2)
+    ]
+    envs = [batch_env.make(ctor, timeout=5) for ctor in ctors]
+    with BatchEnv(envs) as batch:
+        returns = random_episodes(batch, 2, tmp_path / "episodes", 0, retry_as="mine")
+        again = random_episodes(batch, 2, None, 0)
+    assert returns == again
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"Episode of mine dropped, tried again (1 of 3): {FAULTS[fault]}"
+    paths = episode_files.scan(tmp_path / "episodes")
+    assert [len(episode_files.read(path)["reward"]) for path in paths] == [2, 3]
+
+
+def test_an_episode_that_always_fails_is_an_error(capsys):
+    with make_batch([functools.partial(counting_env.failing, "step")], "none") as envs:
+        with pytest.raises(EnvError) as caught:
+            random_episodes(envs, 1, None, 0, retry_as="mine")
+        assert len(capsys.readouterr().out.splitlines()) == 3
+    message = str(caught.value).splitlines()[0]
+    assert message == (
+        "task 'mine' failed 4 times in a row; the last time: ZeroDivisionError: broken "
+        "step"
+    )
+
+
 def test_closing_ends_the_process_and_ctrl_c_does_not():
     env = batch_env.make(functools.partial(counting_env.telling, CountingEnv))
     (process,) = multiprocessing.active_children()
@@ -140,10 +224,10 @@ def test_closing_ends_the_process_and_ctrl_c_does_not():
     assert not is_running(process.pid)
 
 
-@pytest.mark.parametrize("state", ["idle", "busy"])
+@pytest.mark.parametrize("state", ["idle", "busy", "hanging"])
 def test_processes_end_when_their_parent_is_killed(state):
     program = f"""
-import functools, time
+import functools, multiprocessing, time
 import numpy as np
 from planet.control import batch_env
 from tests.control import counting_env
@@ -156,6 +240,12 @@ if __name__ == "__main__":
         env.reset()
     print(*[env.step(np.zeros(1))[-1]["pid"] for env in envs], flush=True)
     waits = [env.step_async(np.zeros(1)) for env in envs if {state!r} == "busy"]
+    if {state!r} == "hanging":
+        envs = [batch_env.make(functools.partial(counting_env.hanging, True))]
+        envs[0].reset()
+        wait = envs[0].step_async(np.zeros(1))
+        (*_, process) = multiprocessing.active_children()
+        print(process.pid, flush=True)
     time.sleep(60)
 """
     parent = subprocess.Popen(
@@ -163,6 +253,9 @@ if __name__ == "__main__":
     )
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2
+    if state == "hanging":
+        pids.append(int(parent.stdout.readline()))
+        time.sleep(0.5)
     assert all(map(is_running, pids))
     parent.kill()
     parent.communicate()
