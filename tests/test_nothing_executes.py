@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tensorboard.util import tensor_util
 
+from benchmarks.soak import samples
 from planet.scripts import (
     analyse_latents,
     compile_scores,
@@ -25,21 +26,11 @@ from planet.training import running
 from tests import written_runs
 
 
-class Malicious:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return pathlib.Path.touch, (self.path,)
-
-
 @pytest.fixture
 def marker(tmp_path):
     """A file that appears if code is executed."""
     path = tmp_path / "executed"
-    pickle.loads(pickle.dumps(Malicious(path)))
+    pickle.loads(samples.malicious(path))
     assert path.exists()
     path.unlink()
     yield path
@@ -57,7 +48,7 @@ def malicious_texts(marker):
 
 def malicious_archive(path, marker, arrays):
     """Writes an npz file with a pickle among the arrays, and another beside them."""
-    evil = np.array([Malicious(marker)], object)
+    evil = np.array([samples.Malicious(marker)], object)
     np.savez(path, **arrays, evil=evil)
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("../../outside.npy", b"")
@@ -65,7 +56,7 @@ def malicious_archive(path, marker, arrays):
 
 
 def test_pings(marker, tmp_path):
-    contents = [pickle.dumps(Malicious(marker))]
+    contents = [samples.malicious(marker)]
     contents += [text.encode() for text in malicious_texts(marker)]
     for content in contents:
         (tmp_path / "PING").write_bytes(content)
@@ -77,7 +68,7 @@ def test_pings(marker, tmp_path):
 def test_settings(marker, tmp_path, run_main):
     run = tmp_path / "00001"
     run.mkdir()
-    contents = [pickle.dumps(Malicious(marker))]
+    contents = [samples.malicious(marker)]
     contents += [text.encode() for text in malicious_texts(marker)]
     for content in contents:
         (run / "config.yaml").write_bytes(content)
@@ -108,8 +99,10 @@ def test_params(main, marker, tmp_path, run_main):
 def test_episodes(marker, tmp_path):
     episode = {"action": np.zeros((3, 1)), "reward": np.zeros(3)}
     malicious_archive(tmp_path / "1.npz", marker, episode)
-    (tmp_path / "2.npz").write_bytes(pickle.dumps(Malicious(marker)))
-    np.save(tmp_path / "3.npy", np.array([Malicious(marker)]), allow_pickle=True)
+    (tmp_path / "2.npz").write_bytes(samples.malicious(marker))
+    np.save(
+        tmp_path / "3.npy", np.array([samples.Malicious(marker)]), allow_pickle=True
+    )
     (tmp_path / "3.npy").rename(tmp_path / "3.npz")
     before = sorted(tmp_path.rglob("*"))
     for path in episode_files.scan(tmp_path):
@@ -128,7 +121,7 @@ def test_latents(marker, tmp_path, run_main):
     (run / "config.yaml").touch()
     arrays = {"sample": np.zeros((1, 2)), "phase": "test"}
     malicious_archive(run / "latents" / "latents_0_1.npz", marker, arrays)
-    evil = pickle.dumps(Malicious(marker))
+    evil = samples.malicious(marker)
     (run / "latents" / "latents_1_2.npz").write_bytes(evil)
     code, _, err = run_main(analyse_latents.main, run, "--output", tmp_path / "out")
     assert code == 2
@@ -143,7 +136,7 @@ def test_latents(marker, tmp_path, run_main):
 
 def test_events(marker, tmp_path, run_main):
     test = tmp_path / "runs" / "00001" / "test"
-    evil = pickle.dumps(Malicious(marker))
+    evil = samples.malicious(marker)
     written_runs.write_run(test.parent)
     for plugin in ("scalars", "images", "histograms", evil.hex()):
         tensor = tensor_util.make_tensor_proto([b"1", b"1", evil])
@@ -152,7 +145,7 @@ def test_events(marker, tmp_path, run_main):
         tensor.tensor_content = evil  # Bytes in place of objects.
         written_runs.write_value(test, plugin, f"/tmp/{plugin}", tensor)
     with written_runs.event_files(test)[0].open("ab") as file:
-        file.write(written_runs.record(evil))
+        file.write(samples.record(evil))
     output = tmp_path / "output"
     command = ("--logdir", tmp_path / "runs", "--output")
     assert run_main(fetch_events.main, *command, output)[0] == 0
@@ -168,7 +161,7 @@ def test_events(marker, tmp_path, run_main):
 def test_scores(marker, tmp_path, run_main):
     scores, plot = tmp_path / "scores.json", tmp_path / "plot.png"
     for content in (
-        pickle.dumps(Malicious(marker)),
+        samples.malicious(marker),
         *(text.encode() for text in malicious_texts(marker)),
     ):
         scores.write_bytes(content)

@@ -1,9 +1,7 @@
 """Writes event files as runs do."""
 
-import struct
 import time
 
-import google_crc32c
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata
@@ -65,17 +63,6 @@ def write_value(folder, plugin, tag, tensor):
     summary = summary_pb2.Summary(value=[value])
     events.add_event(event_pb2.Event(wall_time=time.time(), step=1, summary=summary))
     events.close()
-
-
-def record(data, size=None):
-    """A record of an event file, with right checksums, whatever its data are."""
-    length = struct.pack("<Q", len(data) if size is None else size)
-    return b"".join(part + _checksum(part) for part in (length, data))
-
-
-def _checksum(data):
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def event_files(folder):

@@ -68,11 +68,12 @@ def decode_gif(content: bytes) -> tuple[np.ndarray, float]:
             unit = math.gcd(*durations)
             repeats = [duration // unit for duration in durations]
             _require_size(image, sum(repeats))
+            pages = np.stack(frames)
     except VideoError:
         raise
     except Exception as error:  # A damaged file can fail in a dozen ways.
         raise VideoError("not a complete GIF") from error
-    return np.repeat(np.stack(frames), repeats, 0), 1000 / unit
+    return np.repeat(pages, repeats, 0), 1000 / unit
 
 
 def read_gif(path: str | os.PathLike) -> tuple[np.ndarray, float]:

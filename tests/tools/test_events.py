@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies
 from tensorboard.util import tensor_util
 
+from benchmarks.soak import samples
 from planet.tools import events
 from tests import written_runs
 
@@ -140,8 +141,8 @@ def is_beginning(found, complete):
         (b"short", "the last record is cut"),
         (b"This is a text, and not a list of events.", "a checksum is wrong"),
         (pickle.dumps({"step": 1}), "a checksum is wrong"),
-        (written_runs.record(b"not an event"), "a record is not an event: DecodeError"),
-        (written_runs.record(b"", size=2**60), "the last record is cut"),
+        (samples.record(b"not an event"), "a record is not an event: DecodeError"),
+        (samples.record(b"", size=2**60), "the last record is cut"),
     ],
 )
 def test_files_of_something_else_hold_no_events(content, warning, tmp_path):
