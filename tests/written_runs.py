@@ -3,7 +3,7 @@
 import time
 
 import tensorflow as tf
-from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata
 from tensorboard.summary.writer import event_file_writer
 
@@ -53,6 +53,16 @@ def write_image(folder, tag, step, *contents):
 def write_histogram(folder, tag, step, values):
     with tf.summary.create_file_writer(str(folder)).as_default(step):
         tf.summary.histogram(tag, values)
+
+
+def write_value(folder, plugin, tag, tensor):
+    """Writes a tensor, whatever it is, as a value of a plugin of TensorBoard."""
+    value = summary_pb2.Summary.Value(tag=tag, tensor=tensor)
+    value.metadata.plugin_data.plugin_name = plugin
+    events = event_file_writer.EventFileWriter(str(folder))
+    summary = summary_pb2.Summary(value=[value])
+    events.add_event(event_pb2.Event(wall_time=time.time(), step=1, summary=summary))
+    events.close()
 
 
 def event_files(folder):

@@ -59,11 +59,16 @@ def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]
     results = []
     for diagnostic in diagnostics:
         for key, amount in inputs:
-            scores = readout.r2(
-                (train[key], _flat(train[diagnostic])),
-                (test[key], _flat(test[diagnostic])),
-                amount,
-            )
+            try:
+                with np.errstate(all="ignore"):
+                    scores = readout.r2(
+                        (train[key], _flat(train[diagnostic])),
+                        (test[key], _flat(test[diagnostic])),
+                        amount,
+                    )
+            except ValueError as error:  # Numbers may be too large to be squared.
+                reason = f"{diagnostic} cannot be read from {key}: {error}"
+                raise runs.RunError(" ".join(reason.split())) from error
             results.append(
                 {
                     "step": step,
@@ -80,12 +85,17 @@ def analyse(run: pathlib.Path, components: Sequence[int]) -> list[dict[str, Any]
 
 def _read_newest_epoch(folder):
     """Step, states of the newest train phase, states of the test phase after it."""
-    steps, parts = [], {"train": [], "test": []}
+    steps, parts, newest = [], {"train": [], "test": []}, None
     for step, path in reversed(latent_files.scan(folder).items()):
         try:
             arrays = latent_files.read(path)
         except latent_files.TornFileError as error:
             print(f"Skip a file: {error}", file=sys.stderr, flush=True)
+            continue
+        newest = newest or _shapes(arrays)
+        if _shapes(arrays) != newest:
+            reason = "its arrays are not those of newer files"
+            print(f"Skip a file: {path}: {reason}", file=sys.stderr, flush=True)
             continue
         if arrays["phase"] == "test" and parts["train"]:
             break
@@ -96,6 +106,11 @@ def _read_newest_epoch(folder):
         reason = "no states of a train phase and the test phase after it in latents/"
         raise runs.RunError(reason)
     return steps[0], *(_join(parts[phase]) for phase in ("train", "test"))
+
+
+def _shapes(arrays):
+    """Shapes of one step of the entries of a file."""
+    return {key: value.shape[1:] for key, value in arrays.items() if key != "phase"}
 
 
 def _join(files):

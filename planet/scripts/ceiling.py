@@ -10,7 +10,6 @@ this is low, the planner does not look far enough ahead, or tries too little.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
 import sys
@@ -23,7 +22,7 @@ import tqdm
 
 from planet.control import batch_env, real_agent, real_planning
 from planet.scripts import random_returns, rules, tasks
-from planet.tools import atomic_files, cli
+from planet.tools import atomic_files, cli, parameters
 
 PROG = "planet.scripts.ceiling"
 
@@ -190,16 +189,19 @@ def _read(path: pathlib.Path, task: str, settings: dict[str, Any]) -> list[float
       ValueError: They are those of something else.
     """
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))[task]
+        entry = atomic_files.read_json(path)[task]
         found = {name: entry[name] for name in settings}
         returns = [float(value) for value in entry["returns"]]
-    except (ValueError, KeyError, TypeError) as error:
+        if not np.isfinite(returns).all():
+            raise ValueError("a return is not finite")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         message = f"{str(path)!r} is not what this writes for {task}: {error!r}"
         raise ValueError(f"{message}; --overwrite replaces it") from None
     for name, value in settings.items():
         if found[name] != value:
             raise ValueError(
-                f"{str(path)!r} was written with {name} {found[name]}, not {value}; "
+                f"{str(path)!r} was written with {name} {parameters.show(found[name])}"
+                f", not {value}; "
                 "--overwrite replaces it"
             )
     return returns

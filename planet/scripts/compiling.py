@@ -14,8 +14,8 @@ The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
 LABEL may be several folders deep. The key of a run is LABEL if it is the only
 one of its experiment that was compiled, otherwise LABEL/00001, LABEL/00002 and
 so on. What cannot be compiled is reported, with the reason, and skipped: runs
-that failed, empty folders, and runs with damaged event files or without a
-complete epoch.
+that failed, empty folders, and runs without a complete epoch. Event files that
+are cut, or damaged, are read up to there, and reported too.
 """
 
 

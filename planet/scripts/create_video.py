@@ -55,7 +55,7 @@ def read_videos(
 ) -> list[Video]:
     """Reads the GIFs that runs wrote for TensorBoard.
 
-    A run that cannot be read is named on stderr and left out.
+    A run or a GIF that cannot be read is named on stderr and left out.
 
     Args:
       runs: The runs.
@@ -64,7 +64,7 @@ def read_videos(
 
     Raises:
       EventsError: No tag matches.
-      VideoError: A GIF cannot be read.
+      VideoError: None of the GIFs can be read.
     """
     found, known, fits = [], set(), events.select_tags([pattern])
 
@@ -88,13 +88,19 @@ def read_videos(
     if not found:
         raise events.EventsError(parameters.unknown("tag", pattern, sorted(known)))
     several_tags = len({tag for _, tag, _, _ in found}) > 1
-    return [
-        Video(
-            " · ".join([name, *[tag] * several_tags, *[step] * all_steps]),
-            *video.decode_gif(content),
-        )
-        for name, tag, step, content in found
-    ]
+    videos = []
+    for name, tag, step, content in found:
+        try:
+            frames, fps = video.decode_gif(content)
+        except video.VideoError as error:
+            text = f"Skip {tag!r} of {name} at {step}: {error}"
+            tqdm.tqdm.write(text, file=sys.stderr)
+            continue
+        caption = " · ".join([name, *[tag] * several_tags, *[step] * all_steps])
+        videos.append(Video(caption, frames, fps))
+    if not videos:
+        raise video.VideoError(f"there is no complete GIF of {pattern!r}")
+    return videos
 
 
 def read_files(paths: Sequence[pathlib.Path]) -> list[Video]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planet.control import batch_env
-from planet.control.envs import opengl
+from planet.control.envs import assembly, opengl
 from planet.scripts import runs, tasks
 from planet.tools import atomic_files, cli, parameters, tables
 
@@ -46,13 +46,15 @@ def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
     try:
         config = runs.read_config(run / "config.yaml")
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
-        played = tasks.load(config) if args.episodes else []
+        chosen = tasks.load(config)
+        played = chosen if args.episodes else []
         if any(task.renders for task in played):
             opengl.require_isolation(config.isolate_envs)
         folder = run / f"{args.phase}_episodes"
-        episodes = instruments.read_newest(folder, args.newest)
+        spec = _spec(chosen[0], config.observations)
+        episodes = instruments.read_newest(folder, args.newest, spec)
         if not episodes:
-            raise runs.RunError(f"there is no episode in {folder}")
+            raise runs.RunError(f"there is no episode in {folder} that can be read")
         config.test_episodes = max(1, args.episodes)
         measures = instruments.measure_run(
             config, checkpoint, episodes, args.distances, played
@@ -66,6 +68,17 @@ def diagnose(run: pathlib.Path, args) -> dict[str, Any]:
     ) as error:
         raise runs.RunError(" ".join(str(error).split())) from error
     return {"step": step, "measures": measures}
+
+
+def _spec(task, seen):
+    """Shapes of one step of the entries of an episode, as far as a task tells them."""
+    observation = (*assembly.IMAGE_SIZE, task.channels), (task.state_size,)
+    return {
+        seen: observation[seen == "state"],
+        "action": (task.action_size,),
+        "reward": (),
+        **dict.fromkeys(task.state_components),
+    }
 
 
 def report(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except tf1_checkpoint.CheckpointError as error:
         parser.error(str(error))
-    except batch_env.EnvError as error:
+    except (batch_env.EnvError, OSError) as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -131,7 +131,8 @@ def _name_films(args, config, chosen):
             f"--video needs a model of images; this one sees {config.observations}"
         )
     video.check_format(f"film.{args.format}")
-    stems = {task.name: re.sub(r"[^\w.-]", "_", task.name) for task in chosen}
+    # Names may come from a file: they must not lead out of the folder.
+    stems = {task.name: re.sub(r"[^\w.-]", "_", task.name)[:60] for task in chosen}
     return {
         (name, index): args.video / f"{stem}_{index + 1:03}.{args.format}"
         for name, stem in stems.items()

@@ -113,13 +113,23 @@ def _write_images(
     for tag, values in images.items():
         # Tags come from a file: they must not lead out of the folder.
         names = [re.sub(r"[^\w .=+-]|^\.+", "_", name) for name in tag.split("/")]
-        target = folder.joinpath(*names)
-        target.mkdir(parents=True, exist_ok=True)
-        for event in values:
-            for index, content in enumerate(event.value):
-                name = f"{event.step:08}" + (f"-{index}" if index else "")
-                (target / f"{name}{_suffix(content)}").write_bytes(content)
-                count += 1
+        try:
+            count += _write_tag(folder.joinpath(*names), values)
+        except OSError as error:  # They may be too long, or those of a file.
+            text = f"Skip images {parameters.show(tag)}: {error.strerror}"
+            tqdm.tqdm.write(text, file=sys.stderr)
+    return count
+
+
+def _write_tag(folder: pathlib.Path, values: Sequence[events.Event]) -> int:
+    """Writes the images of a tag; returns their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for event in values:
+        for index, content in enumerate(event.value):
+            name = f"{event.step:08}" + (f"-{index}" if index else "")
+            (folder / f"{name}{_suffix(content)}").write_bytes(content)
+            count += 1
     return count
 
 

@@ -4,7 +4,6 @@ python -m planet.scripts.plot_scores SCORES.json --output PLOT.png PLOT.svg
 """
 
 import itertools
-import json
 import math
 import pathlib
 import re
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from matplotlib import axes, figure, lines, ticker
 
-from planet.tools import cli, parameters
+from planet.tools import atomic_files, cli, parameters
 
 PROG = "planet.scripts.plot_scores"
 METRICS = {
@@ -56,22 +55,24 @@ def read_scores(path: pathlib.Path) -> dict[str, Scores]:
       ValueError: The file is not what compile_scores writes.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            label: {metric: _curve(values) for metric, values in metrics.items()}
-            for label, metrics in content.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        content = atomic_files.read_json(path)
+        return {label: _curves(metrics) for label, metrics in content.items()}
+    except _FOREIGN as error:
         message = f"{str(path)!r} is not what compile_scores writes: {error}"
         raise ValueError(message) from error
 
 
-def _curve(values: Sequence[float | None]) -> np.ndarray:
-    """The numbers of a list; None is NaN."""
-    array = np.array(values, float)
-    if array.ndim != 1:
-        raise ValueError("a metric must be a list of numbers")
-    return array
+# What reading JSON of another structure, or with endless numbers, can raise.
+_FOREIGN = (ValueError, TypeError, AttributeError, KeyError, OverflowError)
+
+
+def _curves(metrics: Mapping[str, Sequence[float | None]]) -> Scores:
+    """The metrics of a run: their numbers, where None is NaN."""
+    curves = {name: np.array(values, float) for name, values in metrics.items()}
+    lengths = {array.shape for array in curves.values()}
+    if len(lengths) > 1 or any(len(shape) != 1 or not shape[0] for shape in lengths):
+        raise ValueError("metrics must be lists with a number for each epoch")
+    return curves
 
 
 def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
@@ -88,12 +89,12 @@ def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
       ValueError: The file is not what these write, or lacks the task.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = atomic_files.read_json(path)
         means = {
             name: (entry.get("label", "random actions"), float(entry["mean"]))
             for name, entry in content.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except _FOREIGN as error:
         raise ValueError(
             f"{str(path)!r} is not what random_returns or ceiling writes: {error}"
         ) from error
@@ -199,7 +200,9 @@ def plot(
             if metric == "test_score":
                 dashes = (0, (5, 3, *[1, 3] * index))
                 legend[label] = panel.axhline(mean, color="0.3", linestyle=dashes)
-        panel.set_title(METRICS.get(metric, metric), fontsize="medium")
+        panel.set_title(
+            _drawable(METRICS.get(metric, metric)), fontsize="medium", parse_math=False
+        )
         panel.set_xlabel(AXES[x])
         whole = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
         panel.xaxis.set_major_locator(whole)
@@ -207,7 +210,9 @@ def plot(
         tidy(panel)
     names = drawing.legend(
         legend.values(),
-        [f" {text}" for text in legend],  # Names with a leading _ would be left out.
+        [
+            f" {_drawable(text)}" for text in legend
+        ],  # Names with a leading _ would be left out.
         loc="outside right upper",
         frameon=False,
         fontsize="small",
@@ -216,8 +221,13 @@ def plot(
     for text in names.get_texts():
         text.set_parse_math(False)
     if title:
-        drawing.suptitle(title)
+        drawing.suptitle(_drawable(title), parse_math=False)
     return drawing
+
+
+def _drawable(text: str) -> str:
+    """A text without what no font can draw, such as halves of characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _places(run: Scores, x: str) -> np.ndarray:

@@ -45,3 +45,17 @@ def write_json(path: pathlib.Path, values: Any, indent: int | None = None) -> No
     with writing(path) as file:
         json.dump(values, file, indent=indent, allow_nan=False)
         file.write("\n")
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Reads the values in a file of JSON.
+
+    Raises:
+      ValueError: it cannot be read, or holds something else; the message is one line.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None

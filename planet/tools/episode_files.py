@@ -103,31 +103,77 @@ def write(
     return path
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read(
+    path: str | os.PathLike,
+    expected: Mapping[str, tuple[int, ...] | None] | None = None,
+) -> dict[str, np.ndarray]:
     """Reads the arrays [T, ...] of an episode.
 
+    Args:
+      path: The file.
+      expected: Entries that it has to have, with the shape of one step, or None where
+        any will do. They are checked to be finite numbers; an image, to be uint8.
+
     Raises:
-      TornEpisodeError: The file is damaged, an array is missing, or lengths differ.
-      OSError: The file cannot be read at all.
+      TornEpisodeError: The file is gone or damaged, an array is missing, lengths
+        differ, or an entry is not as expected.
+      OSError: The file cannot be read for another reason.
     """
-    content = pathlib.Path(path).read_bytes()
-    with _arrays(path, io.BytesIO(content)) as arrays:
+    with _open(path) as file:
+        content = io.BytesIO(file.read())
+    with _arrays(path, content) as arrays:
         episode = {name: arrays[name] for name in arrays}
         lengths = {name: len(episode[name]) for name in (*REQUIRED, *episode)}
     if len(set(lengths.values())) > 1:
         raise TornEpisodeError(path, f"lengths differ: {lengths}")
+    _require_steps(path, episode["reward"])
+    for name, shape in (expected or {}).items():
+        if problem := _find_problem(name, shape, episode.get(name)):
+            raise TornEpisodeError(path, problem)
     return episode
+
+
+def _find_problem(
+    name: str, shape: tuple[int, ...] | None, entry: np.ndarray | None
+) -> str | None:
+    """What is wrong with an entry of an episode, if anything is."""
+    if entry is None:
+        return f"it has no {name!r}"
+    if entry.dtype.kind not in "biuf" or (name == "image" and entry.dtype != np.uint8):
+        return f"its {name!r} is of type {entry.dtype}"
+    if shape is not None and entry.shape[1:] != tuple(shape):
+        return f"a step of its {name!r} has shape {entry.shape[1:]}, not {tuple(shape)}"
+    if entry.dtype.kind == "f" and not np.isfinite(entry).all():
+        return f"its {name!r} is not finite"
+    return None
 
 
 def count_decisions(path: str | os.PathLike) -> int:
     """Decisions in an episode, of which only the rewards are read.
 
     Raises:
-      TornEpisodeError: The file is damaged.
-      OSError: The file cannot be read at all.
+      TornEpisodeError: The file is gone or damaged.
+      OSError: The file cannot be read for another reason.
     """
-    with pathlib.Path(path).open("rb") as file, _arrays(path, file) as arrays:
-        return len(arrays["reward"]) - 1
+    with _open(path) as file, _arrays(path, file) as arrays:
+        return len(_require_steps(path, arrays["reward"])) - 1
+
+
+def _require_steps(path: str | os.PathLike, rewards: np.ndarray) -> np.ndarray:
+    """The rewards of an episode; TornEpisodeError if there is none."""
+    if not len(rewards):
+        raise TornEpisodeError(path, "it has no steps")
+    return rewards
+
+
+def _open(path: str | os.PathLike) -> BinaryIO:
+    """Opens a file; TornEpisodeError if there is none, or none any more."""
+    try:
+        return pathlib.Path(path).open("rb")
+    except FileNotFoundError:
+        raise TornEpisodeError(path, "it is gone") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise TornEpisodeError(path, f"it cannot be read: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -136,8 +182,11 @@ def _arrays(path: str | os.PathLike, file: BinaryIO) -> Iterator[Mapping]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             yield arrays
+    except TornEpisodeError:
+        raise
     except Exception as error:  # A damaged archive can fail in a dozen ways.
-        raise TornEpisodeError(path, f"{type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TornEpisodeError(path, reason) from error
 
 
 def scan(folder: str | os.PathLike) -> list[pathlib.Path]:

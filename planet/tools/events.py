@@ -4,29 +4,33 @@ A run is a folder with the event files of its phases in `train` and `test`. Runs
 experiment are `LABEL/00001`, `LABEL/00002` and so on.
 
 TensorBoard's own reader would import TensorFlow, and takes a damaged file for a short
-one. Here, damage is an error; everything else is as there.
+one in silence. Here, a file is read up to the damage too, but is named on stderr.
 """
 
 import collections
 import dataclasses
 import fnmatch
+import functools
+import math
 import os
 import pathlib
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
-from google.protobuf import message
+import tqdm
 from tensorboard import data_compat
-from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto import event_pb2, tensor_pb2
 from tensorboard.util import tensor_util
 
 from planet.tools import parameters
 
 PHASES = ("train", "test")
+MAX_ENTRIES = 10**6  # Of a value: an event of a few bytes may claim to fill the memory.
 
 
 class EventsError(ValueError):
@@ -112,6 +116,9 @@ def read(
     A resumed run marks as void whatever had been written after the checkpoint that it
     resumed from; that is left out. Of several values at a step, the last one counts.
 
+    A file whose end is cut, as it is while a run writes to it, or that is damaged, is
+    read up to there. It is named on stderr, once; so are values of the wrong kind.
+
     Args:
       folder: Folder of event files.
       plugin: Kind of the summaries: `scalars`, `images` or `histograms`.
@@ -121,7 +128,7 @@ def read(
       Events in the order of their steps, by tag.
 
     Raises:
-      EventsError: There are no event files, or one of them is damaged.
+      EventsError: There are no event files, or one of them cannot be opened.
     """
     convert = _CONVERTERS[plugin]
     found, plugins, started = collections.defaultdict(dict), {}, False
@@ -137,9 +144,13 @@ def read(
             if value.HasField("metadata"):
                 plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
             if plugins.get(value.tag) == plugin and select(value.tag):
-                array = tensor_util.make_ndarray(value.tensor)
+                try:
+                    content = convert(_array(value.tensor))
+                except (ValueError, TypeError):
+                    _warn_once(f"Skip {value.tag!r} in {folder}: not all are {plugin}")
+                    continue
                 found[value.tag][event.step] = Event(
-                    event.step, event.wall_time, convert(array)
+                    event.step, event.wall_time, content
                 )
     return {
         tag: sorted(events.values(), key=lambda event: event.step)
@@ -162,7 +173,7 @@ def read_run(
       Events by tag, with the phase before it: `test/score`.
 
     Raises:
-      EventsError: There are no event files, or one of them is damaged.
+      EventsError: There are no event files, or one of them cannot be opened.
     """
     folders = [run.path / phase for phase in PHASES if (run.path / phase).is_dir()]
     if not folders:
@@ -209,11 +220,44 @@ def select_tags(patterns: Sequence[str]) -> Callable[[str], bool]:
     return lambda tag: matches((tag, tag.partition("/")[2]), patterns)
 
 
+def _scalar(array: np.ndarray) -> float:
+    """The number in an array of numbers."""
+    return float(_require(array, "fiu", ()))
+
+
+def _images(array: np.ndarray) -> list[bytes]:
+    """The encoded images in an array of byte strings, after width and height."""
+    return [bytes(content) for content in _require(array, "O", (None,))[2:]]
+
+
+def _histogram(array: np.ndarray) -> np.ndarray:
+    """Limits and counts, [K, 3]."""
+    return _require(array, "fiu", (None, 3))
+
+
+def _require(array: np.ndarray, kinds: str, shape: Sequence[int | None]) -> np.ndarray:
+    """The array, if it has a type of one of the kinds, and the shape; None fits all."""
+    fits = len(shape) == array.ndim and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype.kind not in kinds or not fits:
+        raise ValueError(f"it is {array.dtype} {list(array.shape)}")
+    return array
+
+
 _CONVERTERS: dict[str, Callable[[np.ndarray], Any]] = {
-    "scalars": float,
-    "images": lambda array: list(array[2:]),  # After width and height.
-    "histograms": lambda array: array,
+    "scalars": _scalar,
+    "images": _images,
+    "histograms": _histogram,
 }
+
+
+def _array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
+    """The array of a tensor, if it is small enough."""
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    if math.prod(shape) > MAX_ENTRIES:
+        raise ValueError(f"its shape is {shape}")
+    return tensor_util.make_ndarray(tensor)
 
 
 def _is_visible_folder(path: pathlib.Path) -> bool:
@@ -230,11 +274,11 @@ def _make_run(path: pathlib.Path, top: pathlib.Path, numbered: bool) -> Run:
 
 def _read_folder(folder: pathlib.Path) -> Iterator[event_pb2.Event]:
     """The events of a folder, file by file in the order in which they were begun."""
-    files = list(folder.glob("*tfevents*"))
+    files = [path for path in folder.glob("*tfevents*") if path.is_file()]
     if not files:
         raise EventsError(f"no event files in {folder}")
     for path in sorted(files, key=_begun):
-        yield from map(data_compat.migrate_event, _read_file(path))
+        yield from _read_file(path)
 
 
 def _begun(path: pathlib.Path) -> float:
@@ -244,29 +288,52 @@ def _begun(path: pathlib.Path) -> float:
 
 
 def _read_file(path: pathlib.Path) -> Iterator[event_pb2.Event]:
-    """The events of a file."""
+    """The events of a file, up to where it is cut or damaged."""
     try:
-        yield from map(event_pb2.Event.FromString, _read_records(path))
+        for record in _read_records(path):
+            yield _parse(record)
+    except _DamageError as damage:
+        _warn_once(f"Read {path} only in part: {damage}")
     except OSError as error:
         raise EventsError(str(error)) from error
-    except message.DecodeError as error:
-        raise EventsError(f"event file {path} is damaged: {error}") from error
+
+
+class _DamageError(Exception):
+    """What is wrong with the rest of a file."""
+
+
+def _parse(record: bytes) -> event_pb2.Event:
+    """The event in a record, in today's form."""
+    try:
+        return data_compat.migrate_event(event_pb2.Event.FromString(record))
+    except Exception as error:  # Nothing is known of what else made the record.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise _DamageError(f"a record is not an event: {reason}") from error
 
 
 def _read_records(path: pathlib.Path) -> Iterator[bytes]:
     """The records of a file: each is its length and its data, both with checksums."""
 
-    def check(content: bytes, size: int) -> bytes:
+    def read(size: int) -> bytes:
+        # A damaged size may be larger than the memory, unlike what is in the file.
+        content = file.read(min(size + 4, length))
         if len(content) < size + 4:
-            raise EventsError(f"event file {path} is truncated")
+            raise _DamageError("the last record is cut")
         data, checksum = content[:size], content[size:]
         crc = google_crc32c.value(data)
         masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
         if checksum != struct.pack("<I", masked):
-            raise EventsError(f"event file {path} is damaged: a checksum is wrong")
+            raise _DamageError("a checksum is wrong")
         return data
 
     with path.open("rb") as file:
-        while header := file.read(8 + 4):
-            (size,) = struct.unpack("<Q", check(header, 8))
-            yield check(file.read(size + 4), size)
+        length = os.fstat(file.fileno()).st_size
+        while file.peek(1):
+            (size,) = struct.unpack("<Q", read(8))
+            yield read(size)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Prints a line on stderr, above any progress bar; the same one only once."""
+    tqdm.tqdm.write(text, file=sys.stderr)

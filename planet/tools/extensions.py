@@ -1,13 +1,17 @@
 """Extensions in the user's own modules: found by name, and built from settings.
 
 A name is `package.module:attribute`, or `package.module` for a module. Importing it
-runs code, so names come only from settings that the user gave.
+runs code. The names of a run's settings may come from somebody else, so they can only
+lead to what the user has installed, and not to Python's own modules or our commands,
+whose functions do more than to return a part of an agent.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -22,13 +26,14 @@ def load(name: str) -> Any:
     """Imports what a name stands for.
 
     Raises:
-      ExtensionError: There is no such module, its import fails, or it has no such
-        attribute.
+      ExtensionError: It must not be imported, there is no such module, its import
+        fails, or it has no such attribute.
     """
     module_name, _, attribute = name.partition(":")
+    check_module(module_name)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # A user's module can raise anything.
+    except (Exception, SystemExit) as error:  # A user's module can raise anything.
         missing = getattr(error, "name", None) or "?"
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
             f"{missing}."
@@ -47,10 +52,34 @@ def load(name: str) -> Any:
     return getattr(module, attribute)
 
 
+def check_module(name: str) -> None:
+    """Checks that a module may be imported because settings name it.
+
+    Raises:
+      ExtensionError: It is not a dotted name, or that of a module of Python itself, or
+        of a command of ours.
+    """
+    parts = name.split(".")
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
+        raise ExtensionError(f"{parameters.show(name)} is not the name of a module")
+    if parts[0] in sys.stdlib_module_names | {"__main__", "__mp_main__"}:
+        raise ExtensionError(f"{parts[0]!r} is a module of Python itself")
+    if parts[:2] == ["planet", "scripts"]:
+        raise ExtensionError("the modules of planet.scripts are commands")
+
+
 def arguments(function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are named like arguments of a function or class."""
-    names = inspect.signature(function).parameters
+    names = _parameters(function)
     return {name: settings[name] for name in names if name in settings}
+
+
+def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a function by name."""
+    try:
+        return inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        raise ExtensionError("its arguments are not known") from None
 
 
 def check_arguments(function: Callable, known: Collection[str]) -> None:
@@ -61,10 +90,11 @@ def check_arguments(function: Callable, known: Collection[str]) -> None:
       known: Names of the arguments that will be given.
 
     Raises:
-      ExtensionError: There is an argument that is neither known nor has a default.
+      ExtensionError: There is an argument that is neither known nor has a default, or
+        the arguments are not known.
     """
     free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    for name, argument in inspect.signature(function).parameters.items():
+    for name, argument in _parameters(function).items():
         has_value = argument.default is not argument.empty or argument.kind in free
         if name not in known and not has_value:
             raise ExtensionError(
@@ -74,7 +104,7 @@ def check_arguments(function: Callable, known: Collection[str]) -> None:
 
 def missing_arguments(function: Callable, wanted: Iterable[str]) -> list[str]:
     """Those of the wanted arguments that a function does not take."""
-    taken = inspect.signature(function).parameters.values()
+    taken = _parameters(function).values()
     if any(argument.kind is argument.VAR_KEYWORD for argument in taken):
         return []
     return [name for name in wanted if name not in {x.name for x in taken}]

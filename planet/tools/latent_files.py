@@ -58,11 +58,11 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of a file.
 
     Raises:
-      TornFileError: it is damaged, an array is missing, or their lengths differ.
-      OSError: it cannot be read at all.
+      TornFileError: it is gone or damaged, an array is missing, their lengths differ,
+        or they do not hold finite numbers.
     """
-    content = path.read_bytes()
     try:
+        content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         arrays["phase"] = PHASES[PHASES.index(arrays["phase"])]
@@ -70,6 +70,17 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     except Exception as error:  # A damaged archive can fail in a dozen ways.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise TornFileError(f"{path} does not hold states: {reason}") from error
-    if len(set(lengths.values())) > 1 or not lengths.keys() & set(STATES):
+    known = lengths.keys() & set(STATES)
+    if len(set(lengths.values())) > 1 or not known or 0 in lengths.values():
         raise TornFileError(f"{path} does not hold states: lengths are {lengths}")
+    for key, value in arrays.items():
+        if key == "phase":
+            continue
+        if value.dtype.kind not in "biuf" or (key in known and value.ndim != 2):
+            kind = f"{value.dtype} {list(value.shape)}"
+            raise TornFileError(f"{path} does not hold states: its {key!r} is {kind}")
+        if not np.isfinite(value).all():
+            raise TornFileError(
+                f"{path} does not hold states: its {key!r} is not finite"
+            )
     return arrays

@@ -9,12 +9,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ruamel import yaml
 
 Kind = Callable[[Any], Any]
+MAX_NODES = 100_000  # Of a YAML text; aliases let a short one hold billions.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlong, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60, 60
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 20
 
 
 class ParameterError(ValueError):
@@ -70,14 +75,18 @@ def unknown(what: str, word: Any, known: Iterable[str], place: str = "") -> str:
       place: Where the word was given, such as " in --params".
     """
     by_lower = {entry.lower(): entry for entry in known}
-    nearest = difflib.get_close_matches(str(word).lower(), by_lower, 1, cutoff=0)
+    text = word if isinstance(word, str) else show(word)
+    nearest = difflib.get_close_matches(text[:100].lower(), by_lower, 1, cutoff=0)
     hint = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "there is none"
     return f"unknown {what} {show(word)}{place}; {hint}"
 
 
 def show(value: Any) -> str:
     """Printable form of a value, short enough for a line."""
-    text = repr(value)
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except ValueError:  # An integer of too many digits.
+        text = f"a {type(value).__name__} that is too long to show"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -216,9 +225,16 @@ def parse(text: str, source: str) -> dict[str, Any]:
       ParameterError: The text is not YAML, or not a mapping of plain values.
     """
     try:
+        root = yaml.YAML(typ="safe", pure=True).compose(text)
+        if _count_nodes(root, {}) > MAX_NODES:
+            raise ValueError("its aliases stand for too much")
         values = yaml.YAML(typ="safe", pure=True).load(text)
-    except (yaml.error.YAMLError, ValueError, RecursionError) as error:
-        reason = getattr(error, "problem", None) or str(error) or "nested too deeply"
+    except RecursionError:
+        raise ParameterError(
+            f"{source} cannot be read as YAML: nested too deeply"
+        ) from None
+    except Exception as error:  # Values that do not fit their tags fail in many ways.
+        reason = getattr(error, "problem", None) or str(error) or type(error).__name__
         reason = " ".join(reason.split())
         raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
     if values is None:
@@ -227,6 +243,19 @@ def parse(text: str, source: str) -> dict[str, Any]:
         message = f"{source} must be a mapping of parameters, not {show(values)}"
         raise ParameterError(message)
     return values
+
+
+def _count_nodes(node: yaml.nodes.Node | None, counts: dict[int, float]) -> float:
+    """How many nodes a YAML document has, those of an alias each time it is used."""
+    if not isinstance(node, yaml.nodes.CollectionNode):
+        return 1
+    if id(node) not in counts:
+        counts[id(node)] = math.inf  # Unless it holds itself, it is known soon.
+        parts = node.value
+        if isinstance(node, yaml.nodes.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        counts[id(node)] = 1 + sum(_count_nodes(part, counts) for part in parts)
+    return counts[id(node)]
 
 
 def by_own_names(

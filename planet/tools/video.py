@@ -11,6 +11,7 @@ from PIL import Image, ImageSequence
 
 SUFFIXES = (".gif", ".mp4")
 MANY_COLORS = 8192
+MAX_BYTES = 4 * 10**9  # Of frames: a small file may claim to fill the memory.
 
 
 class VideoError(ValueError):
@@ -53,21 +54,26 @@ def decode_gif(content: bytes) -> tuple[np.ndarray, float]:
       Frames, uint8 [T, H, W, 3], and frames per second.
 
     Raises:
-      VideoError: It is not a complete GIF.
+      VideoError: It is not a complete GIF, or too large.
     """
     if not content.endswith(b";"):
         raise VideoError("not a complete GIF")
     try:
         with Image.open(io.BytesIO(content), formats=["GIF"]) as image:
+            _require_size(image, getattr(image, "n_frames", 1))
             frames, durations = [], []
             for page in ImageSequence.Iterator(image):
                 frames.append(np.asarray(page.convert("RGB")))
                 durations.append(round(page.info.get("duration") or 100))
+            unit = math.gcd(*durations)
+            repeats = [duration // unit for duration in durations]
+            _require_size(image, sum(repeats))
+            pages = np.stack(frames)
+    except VideoError:
+        raise
     except Exception as error:  # A damaged file can fail in a dozen ways.
         raise VideoError("not a complete GIF") from error
-    unit = math.gcd(*durations)
-    repeats = [duration // unit for duration in durations]
-    return np.repeat(np.stack(frames), repeats, 0), 1000 / unit
+    return np.repeat(pages, repeats, 0), 1000 / unit
 
 
 def read_gif(path: str | os.PathLike) -> tuple[np.ndarray, float]:
@@ -150,6 +156,13 @@ def _palette_image(frame: np.ndarray) -> Image.Image:
     noisy = image.getcolors(MANY_COLORS) is None
     method = Image.Quantize.FASTOCTREE if noisy else Image.Quantize.MAXCOVERAGE
     return image.quantize(method=method, dither=Image.Dither.NONE)
+
+
+def _require_size(image: Image.Image, length: int) -> None:
+    """Refuses a video that does not fit into memory."""
+    size = 3 * image.width * image.height * length
+    if size > MAX_BYTES:
+        raise VideoError(f"its frames would take {size / 1e9:.0f} GB")
 
 
 def _check(frames: np.ndarray) -> None:

@@ -39,7 +39,7 @@ def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the float32 arrays that `write` wrote, by name.
 
     Raises:
-      ValueError: a file is damaged.
+      ValueError: a file is damaged, or a weight is not finite.
       OSError: a file cannot be read at all.
     """
     pieces = collections.defaultdict(list)
@@ -48,9 +48,13 @@ def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
         try:
             with np.load(content, allow_pickle=False) as arrays:
                 for name in arrays.files:
-                    pieces[name].append(arrays[name].astype(np.float32))
+                    piece = arrays[name].astype(np.float32)
+                    if not np.isfinite(piece).all():
+                        raise ValueError(f"{name!r} is not finite")
+                    pieces[name].append(piece)
         except Exception as error:  # A damaged archive can fail in a dozen ways.
-            raise ValueError(f"{path} is damaged: {error}") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"{path} is damaged: {reason}") from error
     return {
         name: np.concatenate(parts) if len(parts) > 1 else parts[0]
         for name, parts in pieces.items()
@@ -59,7 +63,7 @@ def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def is_folder(path: str | os.PathLike) -> bool:
     """Tells whether a path is a folder that `write` wrote."""
-    return (pathlib.Path(path) / "001.npz").is_file()
+    return os.path.isfile(os.path.join(path, "001.npz"))
 
 
 def _divide(weights: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

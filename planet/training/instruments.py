@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,14 @@ import numpy as np
 import tensorflow as tf
 from skimage import metrics
 
-from planet.tools import noise, numpy_episodes, preprocess, tf1_checkpoint, unroll
+from planet.tools import (
+    episode_files,
+    noise,
+    numpy_episodes,
+    preprocess,
+    tf1_checkpoint,
+    unroll,
+)
 from planet.training import define_model, define_summaries, simulations
 
 DISTANCES = (1, 2, 4, 8, 12, 24)  # Steps since the last observation.
@@ -239,11 +247,34 @@ def scalars(measures: Mapping[str, Any], prefix: str = "") -> Iterator:
             yield f"{prefix}{key}", float(value)
 
 
-def read_newest(folder: pathlib.Path, amount: int) -> list[numpy_episodes.Episode]:
-    """The newest readable episodes of a folder, oldest first."""
-    episodes = numpy_episodes.Folder(folder, amount)
-    found = map(episodes.read, episodes.names())
-    return [episode for episode in found if episode is not None]
+def read_newest(
+    folder: pathlib.Path, amount: int, spec: Mapping[str, tuple[int, ...] | None]
+) -> list[numpy_episodes.Episode]:
+    """The newest readable episodes of a folder, oldest first; names the others.
+
+    Args:
+      folder: where they are stored.
+      amount: how many to read.
+      spec: entries to read, with the shape of one step; None: that in the newest.
+    """
+    found = []
+    for path in reversed(episode_files.scan(folder)):
+        try:
+            episode = episode_files.read(path, spec)
+        except episode_files.TornEpisodeError as error:
+            print(f"Skip an episode: {error}", file=sys.stderr, flush=True)
+            continue
+        spec = {key: episode[key].shape[1:] for key in spec}
+        found.append(
+            {
+                key: value if key == "image" else value.astype(np.float32)
+                for key, value in episode.items()
+                if key in spec
+            }
+        )
+        if len(found) == amount:
+            break
+    return found[::-1]
 
 
 def measure_run(

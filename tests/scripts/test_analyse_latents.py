@@ -128,6 +128,30 @@ def test_damaged_files_are_named_and_skipped(logdir, run_analysis):
     assert line.startswith(f"Skip a file: {path} does not hold states: ")
 
 
+def test_files_of_another_structure_are_skipped(logdir, run_analysis):
+    folder = logdir / "00002" / "latents"
+    arrays = make_arrays("train", 1)
+    del arrays["velocity"]
+    path = latent_files.write(folder, 1, 2, arrays)
+    latent_files.write(folder, 2, 3, make_arrays("train", 1))
+    code, _, err = run_analysis(logdir / "00002")
+    assert code == 0
+    assert err == f"Skip a file: {path}: its arrays are not those of newer files\n"
+
+
+def test_numbers_that_are_too_large_are_named(logdir, run_analysis):
+    folder = logdir / "00002" / "latents"
+    for step, phase in ((1000, "train"), (1001, "test")):
+        arrays = make_arrays(phase, 1)
+        arrays["velocity"] *= 1e306
+        latent_files.write(folder, step - 1, step, arrays)
+    code, _, err = run_analysis(logdir / "00002")
+    assert code == 2
+    skipped, error = err.splitlines()
+    assert skipped.startswith("Skip logdir/00002: velocity cannot be read from ")
+    assert error.endswith("train with collect_latents: true")
+
+
 def test_output_is_kept(logdir, run_analysis, tmp_path):
     (tmp_path / "r2.png").touch()
     code, out, err = run_analysis(logdir, "--output", tmp_path)

@@ -58,6 +58,34 @@ def test_other_kinds_of_environments(run, task):
     assert np.isfinite(written[task]["returns"]).all()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[1]",
+        "[" * 100_000,
+        "{returns}",
+        '{"cartpole_balance_da": 3}',
+        '{"cartpole_balance_da": {SETTINGS, "returns": [NaN]}}',
+        '{"cartpole_balance_da": {SETTINGS, "returns": [1HUGE]}}',
+        '{"cartpole_balance_da": {SETTINGS, "returns": ["word"]}}',
+    ],
+)
+def test_what_cannot_be_continued_is_refused(content, run_main, tmp_path):
+    settings = {"action_repeat": 4, "horizon": 12, "amount": 1000, "topk": 100}
+    settings |= {"iterations": 10, "warm_start": False, "seed": 0}
+    content = content.replace("SETTINGS", json.dumps(settings)[1:-1])
+    path = tmp_path / "output.json"
+    path.write_text(content.replace("HUGE", "0" * 400))
+    before = path.read_bytes()
+    command = ("--task", "cartpole_balance_da", "--output", path)
+    code, _, err = run_main(ceiling.main, *command)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert f"'{path}' is not what this writes for cartpole_balance_da" in line
+    assert path.read_bytes() == before
+
+
 def test_planning_pays(run):
     settings = ["--episodes", 1, "--overwrite", "--amount", 20, "--iterations"]
     returns = [

@@ -56,6 +56,22 @@ def test_every_step_of_selected_runs(logdir, tmp_path):
     assert colors_at(frames[0], 2, 2) == expected
 
 
+def test_gifs_that_cannot_be_read_are_skipped(tmp_path, capsys):
+    gif = video.encode_gif(filled(RED), 20)
+    for run, content in (("00001", gif), ("00002", gif[:-5])):
+        written_runs.write_image(tmp_path / "a" / run / "test", "film", 1, content)
+    command = ["--logdir", str(tmp_path), "--tag", "film", "--output"]
+    assert create_video.main([*command, str(tmp_path / "grid.gif")]) == 0
+    captured = capsys.readouterr()
+    reason = "not a complete GIF"
+    assert captured.err == f"Skip 'test/film' of a/00002 at step 1: {reason}\n"
+    assert captured.out.startswith("Wrote 1 videos")
+    with pytest.raises(SystemExit, match="2"):
+        create_video.main([*command, str(tmp_path / "none.gif"), "--runs", "a/00002"])
+    assert "error: there is no complete GIF of 'film'" in capsys.readouterr().err
+    assert not (tmp_path / "none.gif").exists()
+
+
 def test_files_of_different_length_speed_and_size(tmp_path):
     short = np.concatenate([filled(RED, 1), filled(GREEN, 1)])
     long = np.arange(0, 250, 25, dtype=np.uint8)[:, None, None, None]

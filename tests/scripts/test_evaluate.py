@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import re
@@ -6,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from planet.scripts import configs, evaluate, runs
+from planet.scripts import configs, evaluate, runs, tasks
 
 
 @pytest.fixture
@@ -169,6 +170,50 @@ def test_films_need_images(logdir, run_evaluate, tmp_path):
     assert code == 2
     assert "--video needs a model of images; this one sees state" in err
     assert not (tmp_path / "films").exists()
+
+
+def test_films_stay_in_their_folder(tmp_path):
+    command = ["--logdir", "tests", "--video", str(tmp_path), "--episodes", "1"]
+    args = evaluate._make_parser().parse_args(command)
+    config = configs.load("debug", {"tasks": ["dummy"]})
+    (dummy,) = tasks.load(config)
+    for name in ("dmc:walker_walk", "a/../../b:c", "/etc/x:y", "..:z", "é" * 500):
+        task = dataclasses.replace(dummy, name=name)
+        (path,) = evaluate._name_films(args, config, [task]).values()
+        assert path.parent == tmp_path
+        path.touch()
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("tasks: ['os:abort']", "task 'os:abort' cannot be used: 'os' is a module of"),
+        ("tasks: ['gym:os:X-v0']", "task 'gym:os:X-v0' cannot be used: 'os' is a mod"),
+        ("tasks: ['planet.scripts.evaluate:main']", "task 'planet.scripts.evaluate:m"),
+        ("tasks: ['beside:make']", "unknown task 'beside:make': there is no module"),
+        ("model: 'beside:make'", "model 'beside:make' cannot be used: there is no m"),
+        ("model: 'subprocess:Popen'", "model 'subprocess:Popen' cannot be used: 'sub"),
+        ("planner: 'os:system'", "planner 'os:system' cannot be used: 'os' is a mod"),
+        ("network: code", "unknown network 'code' in "),
+        ("network: os.path", "network 'os.path' cannot be used: 'os' is a module of"),
+    ],
+)
+def test_settings_of_a_run_cannot_name_any_code(setting, message, logdir, run_evaluate):
+    """Neither Python's own, nor what lies beside them."""
+    run = logdir / "00001"
+    lines = ["config_name: debug", setting]
+    if not setting.startswith("tasks"):
+        lines.append("tasks: [dummy]")
+    (run / "config.yaml").write_text("\n".join(lines))
+    marker = run / "executed"
+    for folder in (run, logdir):
+        (folder / "beside.py").write_text(f"open({str(marker)!r}, 'w')")
+    code, _, err = run_evaluate("--logdir", logdir)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert line.startswith(f"planet.scripts.evaluate: error: {message}")
+    assert not marker.exists()
 
 
 def test_help(run_evaluate):

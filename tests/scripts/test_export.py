@@ -119,3 +119,12 @@ def test_weights_can_be_started_from(trained, run_export, run_main, tmp_path):
         params = f"{{checkpoint_to_load: {checkpoint}}}"
         command = ("--logdir", tmp_path / "runs", "--params", params)
         assert run_main(train.main, *command)[0] == expected
+
+
+def test_keras_uses_tensorflow_whatever_its_settings_say(run_python, tmp_path):
+    arguments = ("--logdir", "agents/cartpole_balance", "--output", tmp_path / "agent")
+    result = run_python(
+        "-m", "planet.scripts.export", *arguments, KERAS_BACKEND="torch"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "agent" / "checkpoints" / "ckpt-220320").is_dir()

@@ -12,7 +12,7 @@ GIF = b"GIF89a and so on"
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory):
-    """Two good runs and three bad ones, which are only read."""
+    """Two good runs, a torn one and two without events, which are only read."""
     logdir = tmp_path_factory.mktemp("logdir")
     for number, offset in (("00001", 0), ("00002", 5)):
         written_runs.write_run(logdir / "good" / number, offset=offset)
@@ -32,20 +32,20 @@ def test_folder(logdir, tmp_path, capsys):
     output = tmp_path / "new" / "out"
     assert fetch_events.main(["--logdir", str(logdir), "--output", str(output)]) == 0
     captured = capsys.readouterr()
-    assert captured.out == "Wrote 12 curves and 4 images of 2 runs\n"
-    skipped = captured.err.splitlines()
-    assert [line.split(":")[0] for line in skipped] == [
-        f"Skip {logdir}/{name}" for name in ("empty", "none/00001", "torn/00001")
+    assert captured.out == "Wrote 18 curves and 4 images of 3 runs\n"
+    (torn,) = written_runs.event_files(logdir / "torn" / "00001" / "train")
+    assert captured.err.splitlines() == [
+        f"Skip {logdir}/empty: the folder is empty",
+        f"Skip {logdir}/none/00001: no event files in {logdir}/none/00001/test",
+        f"Read {torn} only in part: the last record is cut",
     ]
-    assert skipped[0].endswith("the folder is empty")
-    assert "no event files in " in skipped[1]
-    assert skipped[2].endswith(" is truncated")
 
     with (output / "scalars.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["run", "tag", "step", "wall_time", "value"]
     columns = json.loads((output / "scalars.json").read_text())
-    assert list(columns) == ["good/00001", "good/00002"]
+    assert list(columns) == ["good/00001", "good/00002", "torn/00001"]
+    assert columns["torn/00001"]["train/score"]["step"] == [100, 210]
     assert columns["good/00002"]["test/score"]["step"] == [110, 220, 330]
     assert columns["good/00002"]["test/score"]["value"] == [115, 225, 335]
     flat = [
@@ -54,7 +54,7 @@ def test_folder(logdir, tmp_path, capsys):
         for tag, curve in tags.items()
         for step, time, value in zip(*curve.values(), strict=True)
     ]
-    assert len(flat) == 2 * 6 * 3
+    assert len(flat) == 3 * 6 * 3 - 1
     assert flat == [
         (*names, int(step), float(time), float(value))
         for *names, step, time, value in rows
@@ -71,6 +71,27 @@ def test_folder(logdir, tmp_path, capsys):
         "good/00002/test/openloop/image/00000220-1.gif": GIF + b"3",
         "good/00002/test/_/_/plot_ x/00000110.png": PNG,
     }
+
+
+def test_tags_that_cannot_be_paths_are_skipped(tmp_path, capsys):
+    test = tmp_path / "logdir" / "00001" / "test"
+    for tag in ("a", "a/00000001.png", "b" * 300, "/etc/x", "../../c", "..", "ok"):
+        written_runs.write_image(test, tag, 1, PNG)
+    output = tmp_path / "out"
+    command = ["--logdir", str(test.parent.parent), "--output", str(output)]
+    assert fetch_events.main(command) == 0
+    written = {path.relative_to(tmp_path).as_posix() for path in output.rglob("*.png")}
+    folder = "out/images/logdir/00001/test"
+    names = ("a/00000001", "_/00000001", "_/_/c/00000001", "ok/00000001")
+    assert written == {f"{folder}/{name}.png" for name in names} | {
+        f"{folder}/etc/x/00000001.png"
+    }
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Skip images 'test/a/00000001.png': File exists"
+    assert lines[1].startswith("Skip images 'test/bbb")
+    assert lines[1].endswith("...: File name too long")
+    assert len(lines) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logdir", "out"]
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.json"])

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -181,15 +182,44 @@ def test_bad_input(arguments, message, scores, baseline, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"a": 3}', '{"a": {"test_score": ["x"]}}', '{"a": {"b": [[1]]}}'],
+    [
+        b"",
+        b"[]",
+        b'{"a": 3}',
+        b'{"a": {"test_score": ["x"]}}',
+        b'{"a": {"test_score": [[1]]}}',
+        b'{"a": {"test_score": []}}',
+        b'{"a": {"test_score": [1, 2], "steps": [1]}}',
+        b'{"a": {"test_score": [1' + b"0" * 400 + b"]}}",
+        b"[" * 100_000,
+        b"\x89PNG\r\n",
+        pickle.dumps({"a": {"test_score": [1]}}),
+    ],
 )
 def test_damaged_scores_are_refused(content, tmp_path, capsys):
+    path, good = tmp_path / "scores.json", tmp_path / "good.json"
+    path.write_bytes(content)
+    good.write_text('{"a": {"test_score": [1]}}')
+    plot = str(tmp_path / "plot.png")
+    for arguments, writers in (
+        ((path,), "compile_scores"),
+        ((good, "--metrics", "test_score", "--baseline", path), "random_returns"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            plot_scores.main([*map(str, arguments), "--output", plot])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"'{path}' is not what {writers}" in line
+    assert sorted(tmp_path.iterdir()) == [good, path]
+
+
+def test_names_are_drawn_as_they_are(tmp_path):
+    """Not as mathematics, which might be wrong."""
+    name = "$\\frac{ \ud800 \n"
     path = tmp_path / "scores.json"
-    path.write_text(content)
-    with pytest.raises(SystemExit, match="2"):
-        plot_scores.main([str(path), "--output", str(tmp_path / "plot.png")])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"'{path}' is not what compile_scores writes" in line
+    path.write_text(json.dumps({name: {name: [1, 2]}}))
+    plots = [str(tmp_path / f"plot.{suffix}") for suffix in ("png", "svg")]
+    command = [str(path), "--metrics", name, "--title", name, "--output", *plots]
+    assert plot_scores.main(command) == 0
 
 
 def test_existing_plot_is_replaced_only_if_told(scores, tmp_path, capsys):

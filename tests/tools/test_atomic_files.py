@@ -42,3 +42,13 @@ def test_json(tmp_path, indent):
     with pytest.raises(ValueError, match="nan"):
         atomic_files.write_json(tmp_path / "b.json", [math.nan])
     assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x80", b"[" * 100_000, None])
+def test_what_is_not_json_is_refused_in_a_line(content, tmp_path):
+    path = tmp_path / "values.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r".") as caught:
+        atomic_files.read_json(path)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,13 +1,17 @@
+import io
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from planet.tools import episode_files
 
@@ -46,7 +50,7 @@ def test_decisions_are_counted_without_the_entry_of_the_reset(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(episode_files.TornEpisodeError):
         episode_files.count_decisions(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(episode_files.TornEpisodeError, match="it is gone"):
         episode_files.count_decisions(tmp_path / "missing.npz")
 
 
@@ -139,6 +143,83 @@ def test_no_array_may_be_missing(tmp_path, name):
         episode_files.read(tmp_path / "other.npz")
 
 
-def test_a_missing_file_is_not_a_torn_one(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        episode_files.read(tmp_path / "missing.npz")
+def test_an_episode_that_was_deleted_is_gone(tmp_path):
+    path = episode_files.write(tmp_path, make_episode())
+    path.unlink()
+    with pytest.raises(episode_files.TornEpisodeError, match="it is gone"):
+        episode_files.read(path)
+
+
+def test_a_folder_is_no_episode(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    for read in (episode_files.read, episode_files.count_decisions):
+        with pytest.raises(episode_files.TornEpisodeError, match="Is a directory"):
+            read(tmp_path / "folder.npz")
+
+
+def foreign_files():
+    """Contents of files that are no episodes."""
+    picture, archive = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("notes.txt", "no arrays")
+        file.writestr("../../outside.npy", "no array either")
+    array = io.BytesIO()
+    np.save(array, np.zeros(4))
+    return {
+        "empty": b"",
+        "text": b"reward: 1\naction: 2\n",
+        "picture": picture.getvalue(),
+        "archive": archive.getvalue(),
+        "array": array.getvalue(),
+        "pickle": pickle.dumps(make_episode()),
+    }
+
+
+@pytest.mark.parametrize("name", foreign_files())
+def test_foreign_files_are_refused_in_a_line(name, tmp_path):
+    path = tmp_path / "20260101T000000-a.npz"
+    path.write_bytes(foreign_files()[name])
+    for read in (episode_files.read, episode_files.count_decisions):
+        with pytest.raises(episode_files.TornEpisodeError) as caught:
+            read(path)
+        assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+EXPECTED = {"image": (8, 8, 3), "action": (2,), "reward": ()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image": np.zeros((4, 9, 8, 3), np.uint8)}, r"has shape \(9, 8, 3\), not "),
+        ({"image": np.zeros((4, 8, 8, 3))}, "its 'image' is of type float64"),
+        ({"action": np.zeros((4, 3))}, r"'action' has shape \(3,\), not \(2,\)"),
+        ({"action": np.full((4, 2), np.nan)}, "its 'action' is not finite"),
+        ({"action": np.full((4, 2), "left")}, "its 'action' is of type <U4"),
+        ({"reward": np.array([0, 1, np.inf, 0])}, "its 'reward' is not finite"),
+        ({"reward": np.zeros((4, 1))}, r"'reward' has shape \(1,\), not \(\)"),
+        ({"reward": np.zeros(4, complex)}, "its 'reward' is of type complex128"),
+        ({"image": None}, "it has no 'image'"),
+        ({key: value[:0] for key, value in make_episode().items()}, "has no steps"),
+    ],
+)
+def test_what_the_model_does_not_expect_is_refused(change, reason, tmp_path):
+    episode = {**make_episode(), **change}
+    path = tmp_path / "other.npz"
+    np.savez(path, **{key: x for key, x in episode.items() if x is not None})
+    with pytest.raises(episode_files.TornEpisodeError, match=reason) as caught:
+        episode_files.read(path, EXPECTED)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_expected_is_read_whatever_else_there_is(tmp_path):
+    episode = {**make_episode(), "velocity": np.full((4, 3), np.nan)}
+    path = episode_files.write(tmp_path, episode)
+    assert_equal_episodes(episode_files.read(path, EXPECTED), episode)
+    assert_equal_episodes(episode_files.read(path, {"action": None}), episode)
+    with pytest.raises(
+        episode_files.TornEpisodeError, match="'velocity' is not finite"
+    ):
+        episode_files.read(path, {**EXPECTED, "velocity": None})

@@ -1,9 +1,14 @@
+import contextlib
+import io
 import pathlib
+import pickle
 
 import hypothesis
 import pytest
 from hypothesis import strategies
+from tensorboard.util import tensor_util
 
+from benchmarks.soak import samples
 from planet.tools import events
 from tests import written_runs
 
@@ -90,35 +95,107 @@ def test_missing_events_are_named(tmp_path):
 
 @hypothesis.given(data=strategies.data())
 @hypothesis.settings(deadline=None, max_examples=100)
-def test_truncated_files_are_found_out(data, run, tmp_path_factory):
+def test_truncated_files_are_read_up_to_the_cut(data, run, tmp_path_factory):
     content = written_runs.event_files(run.path / "test")[0].read_bytes()
-    length = data.draw(strategies.integers(1, len(content) - 1))
+    length = data.draw(strategies.integers(0, len(content) - 1))
     path = tmp_path_factory.mktemp("cut") / "events.out.tfevents.1"
     path.write_bytes(content[:length])
+    found, warnings = read_with_warnings(path.parent)
     complete = events.read(run.path / "test", "scalars")
-    try:
-        found = events.read(path.parent, "scalars")
-    except events.EventsError:
-        with pytest.raises(events.EventsError, match=f"event file {path} is truncated"):
-            events.read(path.parent, "scalars")
+    assert is_beginning(found, complete)
+    if warnings:
+        assert warnings == f"Read {path} only in part: the last record is cut\n"
     else:  # Cut between two records.
-        assert all(found[tag] == complete[tag][: len(found[tag])] for tag in found)
         path.write_bytes(content[: length + 1])
-        with pytest.raises(events.EventsError, match="truncated"):
-            events.read(path.parent, "scalars")
+        assert read_with_warnings(path.parent)[0] == found
 
 
 @hypothesis.given(data=strategies.data())
 @hypothesis.settings(deadline=None, max_examples=100)
-def test_damaged_files_are_found_out(data, run, tmp_path_factory):
+def test_damaged_files_are_read_up_to_the_damage(data, run, tmp_path_factory):
     content = bytearray(written_runs.event_files(run.path / "test")[0].read_bytes())
     position = data.draw(strategies.integers(0, len(content) - 1))
     content[position] ^= data.draw(strategies.integers(1, 255))
     path = tmp_path_factory.mktemp("damaged") / "events.out.tfevents.1"
     path.write_bytes(content)
-    message = f"event file {path} is damaged: a checksum is wrong"
-    with pytest.raises(events.EventsError, match=message):
-        events.read(path.parent, "scalars")
+    found, warnings = read_with_warnings(path.parent)
+    assert is_beginning(found, events.read(run.path / "test", "scalars"))
+    assert warnings == f"Read {path} only in part: a checksum is wrong\n"
+
+
+def read_with_warnings(folder):
+    """Scalars in a folder, and what was printed about its files."""
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        found = events.read(folder, "scalars")
+    return found, printed.getvalue()
+
+
+def is_beginning(found, complete):
+    return all(found[tag] == complete[tag][: len(found[tag])] for tag in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        (b"", ""),
+        (b"short", "the last record is cut"),
+        (b"This is a text, and not a list of events.", "a checksum is wrong"),
+        (pickle.dumps({"step": 1}), "a checksum is wrong"),
+        (samples.record(b"not an event"), "a record is not an event: DecodeError"),
+        (samples.record(b"", size=2**60), "the last record is cut"),
+    ],
+)
+def test_files_of_something_else_hold_no_events(content, warning, tmp_path):
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(content)
+    found, printed = read_with_warnings(tmp_path)
+    assert found == {}
+    assert printed.startswith(f"Read {path} only in part: {warning}" if warning else "")
+    assert len(printed.splitlines()) == bool(warning)
+
+
+def test_what_follows_in_other_files_is_read(tmp_path):
+    written_runs.write_run(tmp_path, epochs=2)
+    (first,) = written_runs.event_files(tmp_path / "test")
+    first.write_bytes(first.read_bytes()[:-1])
+    written_runs.write_run(tmp_path, epochs=1, first=2)
+    found, printed = read_with_warnings(tmp_path / "test")
+    assert [event.step for event in found["score"]] == [110, 330]
+    assert printed == f"Read {first} only in part: the last record is cut\n"
+    assert read_with_warnings(tmp_path / "test") == (found, "")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "value"),
+    [
+        ("scalars", ["text"]),
+        ("scalars", [1.0, 2.0]),
+        ("images", 3.0),
+        ("images", [1.0, 1.0, 1.0]),
+        ("histograms", [[1.0, 2.0]]),
+        ("histograms", [["a", "b", "c"]]),
+    ],
+)
+def test_values_of_the_wrong_kind_are_skipped(plugin, value, tmp_path, capsys):
+    written_runs.write_value(
+        tmp_path, plugin, "tag", tensor_util.make_tensor_proto(value)
+    )
+    written_runs.write_value(
+        tmp_path, "scalars", "other", tensor_util.make_tensor_proto(3.0)
+    )
+    others = ["other"] if plugin == "scalars" else []
+    assert list(events.read(tmp_path, plugin)) == others
+    warning = f"Skip 'tag' in {tmp_path}: not all are {plugin}\n"
+    assert capsys.readouterr().err == warning
+
+
+def test_a_small_event_cannot_claim_to_be_huge(tmp_path, capsys):
+    tensor = tensor_util.make_tensor_proto(3.0)
+    for _ in range(4):
+        tensor.tensor_shape.dim.add(size=10**5)
+    written_runs.write_value(tmp_path, "scalars", "tag", tensor)
+    assert events.read(tmp_path, "scalars") == {}
+    assert capsys.readouterr().err.startswith("Skip 'tag' in ")
 
 
 def test_runs_are_found_and_named(tmp_path, monkeypatch):

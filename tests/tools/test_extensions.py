@@ -11,9 +11,10 @@ def modules(tmp_path, monkeypatch):
     (tmp_path / "good_ideas.py").write_text("def plan(a, b, c=3): return a + b + c\n")
     (tmp_path / "broken_ideas.py").write_text("import nothing_like_this\n")
     (tmp_path / "wrong_ideas.py").write_text("1 / 0\n")
+    (tmp_path / "leaving_ideas.py").write_text("raise SystemExit('at once')\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    for name in ("good_ideas", "broken_ideas", "wrong_ideas"):
+    for name in ("good_ideas", "broken_ideas", "wrong_ideas", "leaving_ideas"):
         sys.modules.pop(name, None)
 
 
@@ -40,7 +41,17 @@ def test_loads_attributes_and_modules(modules):
             "wrong_ideas:plan",
             "importing 'wrong_ideas' fails: ZeroDivisionError: division by zero",
         ),
-        (":plan", "importing '' fails: ValueError: Empty module name"),
+        (
+            "leaving_ideas:plan",
+            "importing 'leaving_ideas' fails: SystemExit: at once",
+        ),
+        (":plan", "'' is not the name of a module"),
+        ("../good_ideas:plan", "'../good_ideas' is not the name of a module"),
+        (".good_ideas:plan", "'.good_ideas' is not the name of a module"),
+        ("os:system", "'os' is a module of Python itself"),
+        ("importlib.util:find_spec", "'importlib' is a module of Python itself"),
+        ("__main__:main", "'__main__' is a module of Python itself"),
+        ("planet.scripts.train:main", "the modules of planet.scripts are commands"),
     ],
 )
 def test_what_cannot_be_loaded_is_told_in_a_line(modules, name, message):
@@ -58,6 +69,8 @@ def test_settings_become_the_arguments_of_their_names():
     extensions.check_arguments(function, settings)
     with pytest.raises(extensions.ExtensionError, match="'size' is not a setting and"):
         extensions.check_arguments(function, ("speed",))
+    with pytest.raises(extensions.ExtensionError, match="its arguments are not known"):
+        extensions.check_arguments(dict, settings)
 
 
 def test_arguments_that_a_function_does_not_take():

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,10 @@ def test_files_are_found_in_the_order_of_their_steps(tmp_path):
         {key: value for key, value in ARRAYS.items() if key != "sample"},
         ARRAYS | {"position": np.ones((2, 4), np.float32)},
         ARRAYS | {"position": np.float32(1)},
+        ARRAYS | {"position": np.full((3, 4), np.nan)},
+        ARRAYS | {"position": np.full((3, 4), "word")},
+        ARRAYS | {"sample": np.ones(3, np.float32)},
+        {"sample": np.ones((0, 2)), "phase": "test"},
     ],
 )
 def test_incomplete_files_are_named(arrays, tmp_path):
@@ -48,8 +54,12 @@ def test_incomplete_files_are_named(arrays, tmp_path):
 
 def test_damaged_files_are_named(tmp_path):
     path = latent_files.write(tmp_path, 0, 5, ARRAYS)
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(latent_files.TornFileError, match=r"latents_0_5\.npz"):
+    for content in (path.read_bytes()[:-30], b"", b"a text", pickle.dumps(ARRAYS)):
+        path.write_bytes(content)
+        with pytest.raises(latent_files.TornFileError, match=r"latents_0_5\.npz"):
+            latent_files.read(path)
+    path.unlink()
+    with pytest.raises(latent_files.TornFileError, match="No such file"):
         latent_files.read(path)
 
 

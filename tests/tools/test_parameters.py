@@ -4,6 +4,11 @@ from hypothesis import strategies as st
 
 from planet.tools import parameters
 
+BILLION_LAUGHS = "a0: &a0 [ha, ha]\n" + "\n".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]"
+    for level in range(1, 30)
+)
+
 
 @pytest.mark.parametrize(
     "text",
@@ -17,12 +22,45 @@ from planet.tools import parameters
         "!!python/object/apply:os.system [false]",
         "[" * 10_000,
         "--- a\n--- b",
+        "{a: !!bool maybe}",
+        "{a: !!timestamp maybe}",
+        "{a: !!binary é}",
+        "{a: !!float {}}",
+        "{a: " + "1" * 5000 + "}",
+        "a: &a [*a]",
+        "a: &a {b: *a}",
+        "? [[1], {a: b}]\n: 3",
+        "{a: \x00}",
+        "{a: \x1b[31m}",
+        BILLION_LAUGHS,
+        BILLION_LAUGHS.replace("[", "{<<: [").replace("]", "]}"),
     ],
 )
 def test_refused_texts(text):
     with pytest.raises(parameters.ParameterError, match=r"^--params ") as error:
         parameters.parse(text, "--params")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_few_aliases_are_fine():
+    text = "{a: &a [1, 2], b: *a, c: &c {d: 3}, e: {<<: *c, f: *a}}"
+    expected = {"a": [1, 2], "b": [1, 2], "c": {"d": 3}, "e": {"d": 3, "f": [1, 2]}}
+    assert parameters.parse(text, "--params") == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: "a\nb" * 1000,
+        lambda: 1 << 20_000,
+        lambda: [[[[1] * 99] * 99] * 99] * 99,
+        lambda: {"a" * 99: "b" * 99},
+    ],
+)
+def test_any_value_is_shown_in_a_line(make):
+    value = make()
+    assert len(parameters.show(value)) <= 60
+    assert "\n" not in parameters.unknown("word", value, ["known"])
 
 
 @given(st.text() | st.text(alphabet="{}[]:,-?!&*|>'\"%@#\n ab1", max_size=30))

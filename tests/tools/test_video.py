@@ -106,6 +106,16 @@ def test_damaged_gif_is_named(grey, tmp_path):
         video.read_gif(tmp_path / "missing.gif")
 
 
+def test_a_small_gif_cannot_claim_to_be_huge():
+    pages = [Image.new("L", (5000, 5000), shade) for shade in (0, 100)]
+    file = io.BytesIO()
+    options = {"save_all": True, "append_images": pages[1:]}
+    pages[0].save(file, "GIF", duration=[10, 600_000], **options)
+    assert len(file.getvalue()) < 100_000
+    with pytest.raises(video.VideoError, match=r"frames would take \d+ GB"):
+        video.decode_gif(file.getvalue())
+
+
 def test_mp4(smooth, grey):
     for frames in (smooth, grey[:, :19, :29]):
         content = video.encode_mp4(frames, 12.5)

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,31 @@ def test_damaged_file_is_named(tmp_path):
     assert weight_files.is_folder(path.parent)
     with pytest.raises(ValueError, match=r"001\.npz is damaged: "):
         weight_files.read(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [
+        (np.array([1, np.nan]), "'kernel' is not finite"),
+        (np.array([{}, {}]), "allow_pickle=False"),
+        (np.array(["a", "b"]), "could not convert"),
+    ],
+)
+def test_what_is_no_weight_is_named(kernel, reason, tmp_path):
+    np.savez(tmp_path / "001.npz", kernel=kernel)
+    with pytest.raises(ValueError, match=reason) as caught:
+        weight_files.read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/001.npz is damaged: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"a text", pickle.dumps({"kernel": 1})])
+def test_foreign_files_are_named(content, tmp_path):
+    (tmp_path / "001.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"001\.npz is damaged") as caught:
+        weight_files.read(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not weight_files.is_folder(tmp_path / ("a" * 5000))
 
 
 def test_pickles_are_not_loaded(tmp_path):

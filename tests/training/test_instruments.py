@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from planet.scripts import configs, diagnose
+from planet.scripts import configs, diagnose, tasks
 from planet.tools import preprocess, unroll
 from planet.training import define_model, instruments, simulations
 
@@ -210,3 +210,31 @@ def test_promised_and_received_returns():
 
 def test_script_and_training_look_at_the_same_distances():
     assert diagnose.DISTANCES == instruments.DISTANCES
+
+
+def test_episodes_that_cannot_be_used_are_named_and_skipped(tmp_path, capsys):
+    (task,) = tasks.load(tasks.Selection(["dummy"]))
+    spec = {**diagnose._spec(task, "image"), "position": None}
+    good = {key: values[0] for key, values in make_batch().items()}
+    del good["length"]
+    changes = {
+        "good-1": {"reward": good["reward"].astype(np.float64)},
+        "good-2": {"other": np.full(10, "word")},
+        "nan": {"reward": np.full(10, np.nan)},
+        "small": {"image": good["image"][:, ::2]},
+        "wide": {"action": np.zeros((10, 3))},
+    }
+    for name, change in changes.items():
+        np.savez(tmp_path / f"{name}.npz", **{**good, **change})
+    (tmp_path / "text.npz").write_text("no episode")
+    found = instruments.read_newest(tmp_path, 3, spec)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" is not")[0] for line in lines] == [
+        f"Skip an episode: {tmp_path}/{name}.npz"
+        for name in ("wide", "text", "small", "nan")
+    ]
+    assert len(found) == 2
+    for episode in found:
+        assert episode.keys() == COLOUR.keys()
+        assert {x.dtype.name for x in episode.values()} == {"uint8", "float32"}
+    assert len(instruments.read_newest(tmp_path, 1, spec)) == 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.parse
 
+import psutil
 import pytest
 
 from planet.tools import events
@@ -52,29 +53,35 @@ def run(finished_runs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_page(run):
-    """Opens TensorBoard in a browser, with the summaries of some tags."""
+def server(run):
+    """A process of TensorBoard, and its address."""
     logdir, _ = run
-    command = [sys.executable, "-m", "tensorboard.main", "--port", "0"]
+    command = [sys.executable, "-m", "tensorboard.main", "--host", "127.0.0.1"]
     process = subprocess.Popen(
-        [*command, "--logdir", str(logdir)],
+        [*command, "--port", "0", "--logdir", str(logdir)],
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        url = browser.find_in(process.stderr, r"(http://localhost:\d+/)")
-        with browser.page() as page:
-
-            def open_page(tags):
-                query = urllib.parse.urlencode({"tagFilter": tags})
-                page.open(f"{url}?{query}#timeseries")
-                return page.wait_for(CARDS)
-
-            yield open_page
+        yield process, browser.find_in(process.stderr, r"(http://127.0.0.1:\d+/)")
     finally:
         process.terminate()
         process.wait(60)
         process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(server):
+    """Opens TensorBoard in a browser, with the summaries of some tags."""
+    _, url = server
+    with browser.page() as page:
+
+        def open_page(tags):
+            query = urllib.parse.urlencode({"tagFilter": tags})
+            page.open(f"{url}?{query}#timeseries")
+            return page.wait_for(CARDS)
+
+        yield open_page
 
 
 def test_progress_on_a_terminal(run):
@@ -88,6 +95,20 @@ def test_progress_on_a_terminal(run):
         assert re.search(pattern, received), pattern
     # Bars are cleared before a line of the log is printed.
     assert len(re.findall(r"(?:\n|\r +\r)step/score.*\]\r\n", received)) == 6
+
+
+def test_tensorboard_is_not_to_be_reached_from_other_machines(server):
+    process, _ = server
+    family = [psutil.Process(process.pid)]
+    family += family[0].children(recursive=True)
+    listening = [
+        connection.laddr.ip
+        for member in family
+        for connection in member.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert set(listening) <= {"127.0.0.1", "::1"}
 
 
 needs_browser = pytest.mark.skipif(

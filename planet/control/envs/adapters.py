@@ -75,7 +75,10 @@ def gym(name: str, size: Size | None, **settings: Any) -> gymnasium.Env:
     """
     module, _, name = name.rpartition(":")
     if module:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UnusableEnvError(f"there is no module {error.name!r}") from error
     _require_known("id of gymnasium", name, gymnasium.registry)
     entry_point = gymnasium.spec(name).entry_point
     if "mujoco" in str(entry_point):

@@ -12,7 +12,7 @@ from planet.control.envs import adapters, assembly, inspection
 from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
 from planet.control.errors import UnusableEnvError
 from planet.control.wrappers import actions
-from planet.tools import parameters
+from planet.tools import extensions, parameters
 
 # Libraries whose environments are tasks by name: what makes one, and its default
 # action repeat.
@@ -50,11 +50,21 @@ def find(
             f"are {known}"
         )
     try:
+        if module := _module(name):
+            extensions.check_module(module)
         found = _inspect(name, selection.observations)
-    except UnusableEnvError as error:
+    except (UnusableEnvError, extensions.ExtensionError) as error:
         raise TaskError(f"task {name!r} cannot be used: {error}") from None
     task = assembly.assemble(name, _described(name, found), selection)
     return dataclasses.replace(task, renders=found.uses_opengl)
+
+
+def _module(name):
+    """The module that the environment of a name imports; empty for none."""
+    library, _, rest = name.partition(":")
+    if library in LIBRARIES:
+        return rest.rpartition(":")[0] if library == "gym" else ""
+    return library
 
 
 @functools.cache

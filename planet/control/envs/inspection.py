@@ -93,7 +93,7 @@ def _describe(env_ctor):
             simulation.is_restorable(env),
         )
         env.close()
-    except Exception as error:  # A user's environment can raise anything.
+    except (Exception, SystemExit) as error:  # A user's environment can raise anything.
         missing = _missing_module(error)
         for extra, module in EXTRAS.items():
             if module == missing:
