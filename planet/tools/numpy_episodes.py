@@ -34,6 +34,8 @@ class Folder:
       max_cache: memory for episodes once they are read, in GB; the oldest leave it
         first. None: a quarter of what is free, so that two phases leave half of it.
       discount: if given, episodes get an entry `return`, see `returns_to_go`.
+      data_spec: if given, an episode has to have these entries, of that shape in each
+        step.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Folder:
         max_episodes: int,
         max_cache: float | None = None,
         discount: float | None = None,
+        data_spec: Mapping[str, tuple[int, ...]] | None = None,
     ):
         self.path = pathlib.Path(path)
         self._max_episodes = max_episodes
         self._discount = discount
+        self._spec = data_spec
         if max_cache is None:
             max_cache = psutil.virtual_memory().available / 4e9
         self._free = max_cache * 1e9  # Bytes left for the cache.
@@ -73,7 +77,7 @@ class Folder:
         if name in self._cache:
             return self._cache[name]
         try:
-            episode = episode_files.read(name)
+            episode = episode_files.read(name, self._spec)
         except episode_files.TornEpisodeError as error:
             if name not in self._torn:
                 print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
@@ -224,14 +228,16 @@ class Batches:
     ):
         self._loader = loader
         self._spec = dict(data_spec)
-        if discount is not None:
-            self._spec["return"] = ()
         self._size, self._steps = batch_shape
         self._num_chunks = num_chunks
         self._every = scan_every
         self._seed = random.randrange(2**32) if seed is None else seed
         cache = 0.0 if loader == "reload" else max_cache
-        self._folder = Folder(path or os.curdir, max_episodes, cache, discount)
+        self._folder = Folder(
+            path or os.curdir, max_episodes, cache, discount, data_spec
+        )
+        if discount is not None:
+            self._spec["return"] = ()
         self._position = Position()
         self._round: list[tuple[pathlib.Path, float]] = []
         self._listed: str | None = None

@@ -175,6 +175,24 @@ def test_torn_file_is_named_once_and_skipped(folder, capsys):
     assert capsys.readouterr().err.count(torn.name) == 1
 
 
+def test_episodes_that_do_not_fit_or_are_gone_are_skipped(folder, capsys):
+    gone, *_ = episode_files.scan(folder)
+    other = make_episode(7, 12)
+    for key, value in [
+        ("image", np.zeros((12, 5, 5, 1), np.uint8)),
+        ("position", np.full((12, 3), np.nan, np.float32)),
+    ]:
+        path = episode_files.write(folder, {**other, key: value})
+        path.rename(folder / f"20260108T000000-{key}.npz")
+    batches = make_batches(folder)
+    gone.unlink()
+    seen = [next(batches)["image"].numpy()[:, 0, 0, 0, 0] for _ in range(30)]
+    assert set(np.ravel(seen).tolist()) == {1, 2, 3}
+    lines = capsys.readouterr().err.splitlines()
+    assert {"image" in line for line in lines} == {True, False}
+    assert all(line.startswith("Skipping an episode: ") for line in lines)
+
+
 @pytest.mark.parametrize("loader", ["scan", "cache"])
 def test_empty_folder_is_an_error(tmp_path, loader):
     with pytest.raises(tf.errors.OpError, match="no readable episodes"):
