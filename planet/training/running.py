@@ -26,6 +26,7 @@ from collections.abc import Callable, Generator, Iterator
 from planet.tools import interruption
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
+LOOKS, PAUSE = 3, 0.05  # How often, and how long apart, a lost heartbeat is looked for.
 
 
 class RunLostError(RuntimeError):
@@ -142,7 +143,8 @@ class Run:
         started = self.logdir.is_dir() and any(self.logdir.iterdir())
         self.logdir.mkdir(parents=True, exist_ok=True)
         if self._heartbeat and not self._heartbeat.start():
-            _say(f"Skip {self.logdir}: worker {self._heartbeat.owner()} is at it")
+            owner = self._heartbeat.owner() or "unknown"
+            _say(f"Skip {self.logdir}: worker {owner} is at it")
             return False
         if self._done.exists():  # Another worker finished it in the meantime.
             self._release()
@@ -186,7 +188,7 @@ class Run:
 
     def _require_ownership(self) -> None:
         if self._heartbeat and not self._heartbeat.is_ours():
-            owner = self._heartbeat.owner() or "nobody known"
+            owner = self._heartbeat.owner() or "unknown"
             raise RunLostError(f"worker {owner} took it over")
 
     def _release(self) -> None:
@@ -198,9 +200,10 @@ class Heartbeat:
     """Tells the workers that share a logdir which of them is training a run.
 
     The file `PING` names the worker and the time. To claim a run without one, a worker
-    hard-links its own file to that name, which fails if another worker was faster. A
-    stale `PING` is moved away first, and put back if it turns out to have been renewed
-    in the meantime.
+    hard-links its own file to that name, which fails if another worker was faster. It
+    renews it through the file that it holds open, which does no harm where another
+    worker has put its own in its place. A stale `PING` is moved away first, and put
+    back if it turns out to have been renewed in the meantime.
 
     Hosts' clocks may differ by minutes. Whether a `PING` is stale is told by the clock
     of the file system: by the age of the file compared with one that was just written.
@@ -218,14 +221,25 @@ class Heartbeat:
         self._ping = folder / "PING"
         self._own = folder / f"PING-{self.worker}"
         self._every = every
-        self._writing = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._renew_regularly, daemon=True)
+        self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def start(self) -> bool:
         """Claims the run unless another worker is alive; returns whether it is ours."""
-        if not self._remove_stale() or not self._claim():
+        self._file = self._own.open("w+b", buffering=0)
+        try:
+            self._beat()
+            ping = self._read()
+            if ping is not None:
+                if self._is_alive(ping):
+                    return False
+                self._remove(ping.__eq__)
+            self._beat()
+            os.link(self._own, self._ping)
+        except FileExistsError:
             return False
+        finally:
+            self._own.unlink(missing_ok=True)
         self._thread.start()
         return True
 
@@ -234,12 +248,18 @@ class Heartbeat:
         self._stopped.set()
         self._thread.join()
         self.release()
+        self._file.close()
 
     def release(self) -> None:
         """Lets other workers claim the run, if it still is ours."""
-        self._stopped.set()
-        if self.owner() == self.worker:
-            self._ping.unlink(missing_ok=True)
+        if not self.is_ours():
+            return
+        now = self._ping.stat().st_mtime
+        for path in self._ping.parent.glob("PING-*"):  # Of workers that were killed.
+            with contextlib.suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > STALE * self._every:
+                    path.unlink()
+        self._remove(lambda ping: _parse(ping)[0] == self.worker)
 
     def owner(self) -> str | None:
         """Name of the worker that is training the run."""
@@ -247,42 +267,35 @@ class Heartbeat:
         return None if ping is None else _parse(ping)[0]
 
     def is_ours(self) -> bool:
-        """Whether the run still is this worker's; claims it if it is nobody's."""
-        owner = self.owner()
-        return owner == self.worker or (owner is None and self._claim())
+        """Whether the run still is this worker's."""
+        for _ in range(LOOKS):
+            owner = self.owner()
+            if owner is not None:
+                break
+            time.sleep(PAUSE)  # Another worker may have moved it away by mistake.
+        return owner == self.worker
 
-    def _claim(self) -> bool:
-        """Claims a run that nobody trains; returns whether no other was faster."""
-        with self._written():
-            try:
-                os.link(self._own, self._ping)
-            except FileExistsError:
-                return self.owner() == self.worker
-        return True
-
-    def _renew_regularly(self) -> None:
+    def _renew(self) -> None:
         while not self._stopped.wait(self._every):
             with contextlib.suppress(OSError):  # One missed beat does no harm.
-                if self.owner() != self.worker:
-                    return
-                with self._written():
-                    self._own.replace(self._ping)
+                self._beat()
 
-    def _remove_stale(self) -> bool:
-        """Removes a stale heartbeat; returns whether the run is free now."""
-        ping = self._read()
-        if ping is None:
-            return True
-        if self._is_alive(ping):
-            return False
+    def _beat(self) -> None:
+        """Writes the time to this worker's file; its length never changes."""
+        values = {"worker": self.worker, "time": round(time.time(), 6)}
+        text = f"{json.dumps(values):<{len(self.worker) + 60}}"
+        os.pwrite(self._file.fileno(), text.encode(), 0)
+        os.fsync(self._file.fileno())
+
+    def _remove(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Removes the heartbeat, or puts it back if it was another one than meant."""
         moved = self._own.with_suffix(".moved")
         with contextlib.suppress(FileNotFoundError):
             self._ping.replace(moved)
-            if moved.read_bytes() != ping:
+            if not is_meant(moved.read_bytes()):
                 with contextlib.suppress(FileExistsError):
                     os.link(moved, self._ping)
             moved.unlink()
-        return True
 
     def _is_alive(self, ping: bytes) -> bool:
         """Whether a worker renews the heartbeat; waits if that is not plain to see."""
@@ -290,7 +303,7 @@ class Heartbeat:
         if worker is None:
             return False
         patience = STALE * self._every
-        with contextlib.suppress(FileNotFoundError), self._written():
+        with contextlib.suppress(FileNotFoundError):
             age = self._own.stat().st_mtime - self._ping.stat().st_mtime
             if age >= patience:
                 return False
@@ -303,17 +316,6 @@ class Heartbeat:
             if self._read() != ping:
                 return True
         return False
-
-    @contextlib.contextmanager
-    def _written(self) -> Iterator[None]:
-        """Keeps a current heartbeat in a file of this worker's own, for the context."""
-        text = json.dumps({"worker": self.worker, "time": time.time()})
-        with self._writing:
-            self._own.write_text(text)
-            try:
-                yield
-            finally:
-                self._own.unlink(missing_ok=True)
 
     def _read(self) -> bytes | None:
         try:

@@ -299,15 +299,34 @@ def test_run_taken_over_at_its_end_is_not_marked_as_done(tmp_path):
     assert files(tmp_path / "00001") == ["PING"]
 
 
-def test_a_heartbeat_that_somebody_removed_is_put_back(tmp_path):
+def test_a_run_whose_heartbeat_was_removed_is_given_up(tmp_path, capsys):
     def process(logdir):
         (logdir / "PING").unlink()
         interruption.check()
-        assert (logdir / "PING").exists()
+        raise AssertionError
         yield 0.0
 
-    assert scores(tmp_path, process, ping_every=10) == {"00001": [0.0]}
-    assert files(tmp_path / "00001") == ["DONE"]
+    assert scores(tmp_path, process, ping_every=10) == {"00001": []}
+    assert files(tmp_path / "00001") == []
+    assert "worker unknown took it over" in capsys.readouterr().out
+
+
+def test_what_killed_workers_left_is_removed(tmp_path):
+    write_ping(tmp_path / "00001" / "PING-killed", time.time(), age=60)
+    write_ping(tmp_path / "00001" / "PING-claiming", time.time())
+    scores(tmp_path, count, ping_every=10)
+    assert files(tmp_path / "00001") == ["DONE", "PING-claiming", "counter"]
+
+
+def test_a_worker_that_wakes_up_does_not_touch_the_heartbeat_of_another(tmp_path):
+    heartbeat = Heartbeat(tmp_path, every=0.05)
+    assert heartbeat.start()
+    write_ping(tmp_path / "new", time.time())
+    (tmp_path / "new").replace(tmp_path / "PING")
+    time.sleep(0.2)
+    assert not heartbeat.is_ours()
+    heartbeat.stop()
+    assert json.loads((tmp_path / "PING").read_text())["worker"] == "other"
 
 
 def test_two_workers_share_runs(tmp_path):
