@@ -145,6 +145,7 @@ def make_grid(
                 - math.log(ASPECT)
             ),
         )
+    columns = min(columns, len(videos))
     rows = math.ceil(len(videos) / columns)
 
     fps = max(entry.fps for entry in videos)

@@ -140,7 +140,7 @@ def select(
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
     """The mean of the finite ones of the last `window` values, at each step [T]."""
     valid = np.isfinite(values)
-    kernel = np.ones(window)
+    kernel = np.ones(min(window, len(values)))
     sums = np.convolve(np.where(valid, values, 0), kernel)[: len(values)]
     counts = np.convolve(valid, kernel)[: len(values)]
     return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)

@@ -4,9 +4,11 @@ The kinds are for `type=` of `add_argument`; they create no files.
 """
 
 import argparse
+import io
 import math
 import os
 import pathlib
+import sys
 import textwrap
 from collections.abc import Callable
 from typing import NoReturn
@@ -31,6 +33,9 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        # Names of files may hold bytes that are no text; stderr shows them already.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def error(self, message: str) -> NoReturn:
         """Prints the message as one line and exits."""
