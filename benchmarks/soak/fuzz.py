@@ -129,8 +129,9 @@ def _bombs() -> st.SearchStrategy[str]:
     laughs = st.tuples(depths, st.integers(1, 9), st.sampled_from(["{}", "{{<<: {}}}"]))
     return st.one_of(
         laughs.map(lambda x: _laughs(*x)),
-        st.integers(1, 20_000).map(lambda depth: "{tasks: " + "[" * depth),
-        st.integers(1, 3000).map(lambda x: f"{{seed: {'[' * x}{']' * x}}}"),
+        st.integers(1, 2000).map(lambda depth: "{tasks: " + "[" * depth),
+        st.integers(1, 1000).map(lambda x: f"{{seed: {'[' * x}{']' * x}}}"),
+        st.integers(1, 2000).map(lambda depth: "tasks:\n  " + "- " * depth),
         st.integers(1, 10_000).map(lambda digits: f"{{seed: {'9' * digits}}}"),
         st.integers(1, 10_000).map(lambda digits: f"{{seed: 0x{'f' * digits}}}"),
         st.integers(1, 10_000).map(lambda size: f"{{{'a' * size}: {'b' * size}}}"),
