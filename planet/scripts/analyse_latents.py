@@ -193,6 +193,7 @@ def _show(r2):
     return "–" if r2 is None else f"{r2:.2f}"
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
@@ -220,14 +221,15 @@ def _write(results, paths):
     """Writes the results in every form."""
     paths["json"].parent.mkdir(parents=True, exist_ok=True)
     atomic_files.write_json(paths["json"], results, indent=2)
-    with paths["csv"].open("w", encoding="utf-8", newline="") as file:
+    with atomic_files.writing(paths["csv"]) as file:
         names = [key for key in results[0] if key != "r2_by_entry"]
         writer = csv.DictWriter(file, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(results)
     chart = draw(results)
     for suffix in ("png", "svg"):
-        chart.savefig(paths[suffix], dpi=150)
+        with atomic_files.writing(paths[suffix], "wb") as file:
+            chart.savefig(file, format=suffix, dpi=150)
 
 
 def _make_parser() -> cli.Parser:

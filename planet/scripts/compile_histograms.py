@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from planet.scripts import compiling
-from planet.tools import events
+from planet.tools import cli, events
 
 PROG = "planet.scripts.compile_histograms"
 TAGS = {
@@ -39,6 +39,7 @@ def compile_run(run: events.Run) -> dict[str, list[dict[str, list[float]]]]:
     }
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     description = (

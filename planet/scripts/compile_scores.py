@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tqdm
 
 from planet.scripts import compiling
-from planet.tools import events
+from planet.tools import cli, events
 
 PROG = "planet.scripts.compile_scores"
 # Of several tags, the first one that a run has counts: it sees images or states.
@@ -101,6 +101,7 @@ def compile_run(
     }
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     description = (

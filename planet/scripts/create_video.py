@@ -145,6 +145,7 @@ def make_grid(
                 - math.log(ASPECT)
             ),
         )
+    columns = min(columns, len(videos))
     rows = math.ceil(len(videos) / columns)
 
     fps = max(entry.fps for entry in videos)
@@ -182,6 +183,7 @@ def _shorten(
     return short
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()

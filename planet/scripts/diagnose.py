@@ -190,6 +190,7 @@ def _show(value):
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
@@ -217,7 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         atomic_files.write_json(paths["json"], results, indent=2)
         chart = draw(results)
         for suffix in ("png", "svg"):
-            chart.savefig(paths[suffix], dpi=100)
+            with atomic_files.writing(paths[suffix], "wb") as file:
+                chart.savefig(file, format=suffix, dpi=100)
     return 0
 
 

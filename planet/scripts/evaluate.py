@@ -23,6 +23,7 @@ PROG = "planet.scripts.evaluate"
 FPS = 15
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except tf1_checkpoint.CheckpointError as error:
         parser.error(str(error))
-    except (batch_env.EnvError, OSError) as error:
+    except batch_env.EnvError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

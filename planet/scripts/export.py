@@ -34,6 +34,7 @@ To evaluate it, and to film it beside its dream:
 """
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()

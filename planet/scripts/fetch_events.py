@@ -36,6 +36,7 @@ PROG = "planet.scripts.fetch_events"
 Scalars = Mapping[str, Mapping[str, Sequence[events.Event]]]
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write_csv(path: pathlib.Path, scalars: Scalars) -> None:
     """Writes scalars by run and tag as a table with a row for each value."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with atomic_files.writing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["run", "tag", *events.Event._fields])
         writer.writerows([run, tag, *event] for run, tag, event in _flatten(scalars))

@@ -140,7 +140,7 @@ def select(
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
     """The mean of the finite ones of the last `window` values, at each step [T]."""
     valid = np.isfinite(values)
-    kernel = np.ones(window)
+    kernel = np.ones(min(window, len(values)))
     sums = np.convolve(np.where(valid, values, 0), kernel)[: len(values)]
     counts = np.convolve(valid, kernel)[: len(values)]
     return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
@@ -260,6 +260,7 @@ def tidy(panel: axes.Axes) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
@@ -293,7 +294,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     drawing = plot(curves, args.metrics, args.title, baselines, args.x)
     for path in args.output:
-        drawing.savefig(path, dpi=150)
+        with atomic_files.writing(path, "wb") as file:
+            drawing.savefig(file, format=path.suffix[1:].lower(), dpi=150)
         print(f"Wrote {path}")
     return 0
 

@@ -61,6 +61,7 @@ def play(
         )
 
 
+@cli.main("planet.scripts.random_returns")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()

@@ -4,14 +4,25 @@ The kinds are for `type=` of `add_argument`; they create no files.
 """
 
 import argparse
+import functools
+import io
 import math
 import os
 import pathlib
+import sys
 import textwrap
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
 
 from planet.tools import parameters
+
+
+class Main(Protocol):
+    """The main function of a script, which returns the exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Takes the arguments; None for those of the process."""
+        ...
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +42,9 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        # Names of files may hold bytes that are no text; stderr shows them already.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def error(self, message: str) -> NoReturn:
         """Prints the message as one line and exits."""
@@ -49,6 +63,30 @@ class Parser(argparse.ArgumentParser):
                 continue
             if os.path.lexists(path):
                 self.error(f"{str(path)!r} exists; --overwrite replaces it")
+
+
+def main(prog: str) -> Callable[[Main], Main]:
+    """Decorates the main function of a script, which an OSError ends with one line.
+
+    That is one of a full disk, for example, or of a file that may not be read. The exit
+    code is 1.
+
+    Args:
+      prog: Name that the line begins with.
+    """
+
+    def decorate(function: Main) -> Main:
+        @functools.wraps(function)
+        def run(argv: Sequence[str] | None = None) -> int:
+            try:
+                return function(argv)
+            except OSError as error:
+                print(f"{prog}: error: {error}", file=sys.stderr)
+                return 1
+
+        return run
+
+    return decorate
 
 
 def existing_folder(text: str) -> pathlib.Path:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from planet.tools import atomic_files
+from planet.tools import atomic_files, npz
 
 REQUIRED = ("action", "reward")
 
@@ -121,12 +121,12 @@ def read(
     """
     with _open(path) as file:
         content = io.BytesIO(file.read())
-    with _arrays(path, content) as arrays:
+    with _named(path), npz.reading(content) as arrays:
         episode = {name: arrays[name] for name in arrays}
         lengths = {name: len(episode[name]) for name in (*REQUIRED, *episode)}
     if len(set(lengths.values())) > 1:
         raise TornEpisodeError(path, f"lengths differ: {lengths}")
-    _require_steps(path, episode["reward"])
+    _require_steps(path, lengths["reward"])
     for name, shape in (expected or {}).items():
         if problem := _find_problem(name, shape, episode.get(name)):
             raise TornEpisodeError(path, problem)
@@ -155,15 +155,16 @@ def count_decisions(path: str | os.PathLike) -> int:
       TornEpisodeError: The file is gone or damaged.
       OSError: The file cannot be read for another reason.
     """
-    with _open(path) as file, _arrays(path, file) as arrays:
-        return len(_require_steps(path, arrays["reward"])) - 1
+    with _open(path) as file, _named(path), npz.reading(file) as arrays:
+        length = len(arrays["reward"])
+    _require_steps(path, length)
+    return length - 1
 
 
-def _require_steps(path: str | os.PathLike, rewards: np.ndarray) -> np.ndarray:
-    """The rewards of an episode; TornEpisodeError if there is none."""
-    if not len(rewards):
+def _require_steps(path: str | os.PathLike, length: int) -> None:
+    """Refuses an episode that has not even a first step."""
+    if not length:
         raise TornEpisodeError(path, "it has no steps")
-    return rewards
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
@@ -177,16 +178,12 @@ def _open(path: str | os.PathLike) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _arrays(path: str | os.PathLike, file: BinaryIO) -> Iterator[Mapping]:
-    """The arrays in an open file; TornEpisodeError if it, or what is read, fails."""
+def _named(path: str | os.PathLike) -> Iterator[None]:
+    """Turns damage into a TornEpisodeError."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            yield arrays
-    except TornEpisodeError:
-        raise
-    except Exception as error:  # A damaged archive can fail in a dozen ways.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise TornEpisodeError(path, reason) from error
+        yield
+    except npz.DamagedError as error:
+        raise TornEpisodeError(path, str(error)) from error
 
 
 def scan(folder: str | os.PathLike) -> list[pathlib.Path]:

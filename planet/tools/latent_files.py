@@ -15,10 +15,11 @@ import io
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from planet.tools import atomic_files
+from planet.tools import atomic_files, npz
 
 STATES = ("sample", "belief")
 OTHERS = ("sequence", "phase")
@@ -62,14 +63,12 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         or they do not hold finite numbers.
     """
     try:
-        content = path.read_bytes()
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        arrays["phase"] = PHASES[PHASES.index(arrays["phase"])]
-        lengths = {key: len(value) for key, value in arrays.items() if key != "phase"}
-    except Exception as error:  # A damaged archive can fail in a dozen ways.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise TornFileError(f"{path} does not hold states: {reason}") from error
+        with npz.reading(io.BytesIO(path.read_bytes())) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file}
+            arrays["phase"] = PHASES[PHASES.index(arrays["phase"])]
+            lengths = {name: len(x) for name, x in arrays.items() if name != "phase"}
+    except (npz.DamagedError, OSError) as error:
+        raise TornFileError(f"{path} does not hold states: {error}") from error
     known = lengths.keys() & set(STATES)
     if len(set(lengths.values())) > 1 or not known or 0 in lengths.values():
         raise TornFileError(f"{path} does not hold states: lengths are {lengths}")

@@ -17,6 +17,7 @@ from ruamel import yaml
 
 Kind = Callable[[Any], Any]
 MAX_NODES = 100_000  # Of a YAML text; aliases let a short one hold billions.
+MAX_BRACKETS = 1000  # Time to read a text grows with the square of their number.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlong, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60, 60
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 20
@@ -225,6 +226,8 @@ def parse(text: str, source: str) -> dict[str, Any]:
       ParameterError: The text is not YAML, or not a mapping of plain values.
     """
     try:
+        if text.count("[") + text.count("{") > MAX_BRACKETS:
+            raise ValueError("it has too many brackets")
         root = yaml.YAML(typ="safe", pure=True).compose(text)
         if _count_nodes(root, {}) > MAX_NODES:
             raise ValueError("its aliases stand for too much")

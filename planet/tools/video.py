@@ -9,6 +9,8 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageSequence
 
+from planet.tools import atomic_files
+
 SUFFIXES = (".gif", ".mp4")
 MANY_COLORS = 8192
 MAX_BYTES = 4 * 10**9  # Of frames: a small file may claim to fill the memory.
@@ -141,7 +143,9 @@ def write(path: str | os.PathLike, frames: np.ndarray, fps: float) -> None:
     check_format(path)
     path = pathlib.Path(path)
     encode = encode_gif if path.suffix.lower() == ".gif" else encode_mp4
-    path.write_bytes(encode(frames, fps))
+    content = encode(frames, fps)
+    with atomic_files.writing(path, "wb") as file:
+        file.write(content)
 
 
 def _palette_image(frame: np.ndarray) -> Image.Image:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from planet.tools import npz
+
 LIMIT = 900_000  # Bytes of a file, before compression.
 
 
@@ -46,15 +48,14 @@ def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     for path in sorted(pathlib.Path(folder).glob("*.npz")):
         content = io.BytesIO(path.read_bytes())
         try:
-            with np.load(content, allow_pickle=False) as arrays:
-                for name in arrays.files:
-                    piece = arrays[name].astype(np.float32)
-                    if not np.isfinite(piece).all():
-                        raise ValueError(f"{name!r} is not finite")
-                    pieces[name].append(piece)
-        except Exception as error:  # A damaged archive can fail in a dozen ways.
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ValueError(f"{path} is damaged: {reason}") from error
+            with npz.reading(content) as arrays:
+                found = {name: arrays[name].astype(np.float32) for name in arrays}
+        except npz.DamagedError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        for name, piece in found.items():
+            if not np.isfinite(piece).all():
+                raise ValueError(f"{path} is damaged: {name!r} is not finite")
+            pieces[name].append(piece)
     return {
         name: np.concatenate(parts) if len(parts) > 1 else parts[0]
         for name, parts in pieces.items()

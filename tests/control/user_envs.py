@@ -91,6 +91,10 @@ def dying():
     os._exit(3)
 
 
+def leaving():
+    raise SystemExit("at once")
+
+
 def something_else():
     return "no environment"
 

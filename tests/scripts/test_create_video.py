@@ -108,6 +108,9 @@ def test_shape_of_the_grid():
     for count in (1, 2, 5, 12):
         height, width = shape(count, 64, 64)
         assert 0.9 < width / height < 3
+    wide = create_video.Video("", np.zeros((1, 40, 200, 3), np.uint8), 20)
+    one, _ = create_video.make_grid([wide], columns=10**12)
+    np.testing.assert_array_equal(one, create_video.make_grid([wide], columns=1)[0])
     assert shape(4, 600, 170)[0] < 700  # Tall ones stand beside each other.
     assert shape(3, 40, 600)[1] < 700
 

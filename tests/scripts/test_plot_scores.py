@@ -222,6 +222,11 @@ def test_names_are_drawn_as_they_are(tmp_path):
     assert plot_scores.main(command) == 0
 
 
+def test_a_window_may_be_longer_than_any_run():
+    values = np.array([1.0, np.nan, 4.0])
+    np.testing.assert_array_equal(plot_scores.smooth(values, 10**12), [1, 1, 2.5])
+
+
 def test_existing_plot_is_replaced_only_if_told(scores, tmp_path, capsys):
     plot = tmp_path / "plot.png"
     plot.write_text("precious")

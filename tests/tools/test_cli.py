@@ -86,3 +86,12 @@ def test_existing_output_is_refused(parser, tmp_path, capsys):
 def test_flags_are_not_guessed(parser):
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--over"])
+
+
+def test_names_that_are_no_text_can_be_printed(run_python):
+    program = (
+        "from planet.tools import cli; cli.Parser('name', '').parse_args([])\n"
+        "print('\\udcff')"
+    )
+    result = run_python("-c", program, PYTHONIOENCODING="utf-8:strict")
+    assert (result.stdout, result.stderr) == ("\\udcff\n", "")

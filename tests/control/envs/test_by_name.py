@@ -110,6 +110,10 @@ def test_environment_checker_is_content_with_environments_by_name(process, name)
         (f"{USERS}:without_pixels", "it has no pixels to show; set `observations: st"),
         (f"{USERS}:something_else", "it is not a gymnasium.Env, but str"),
         (f"{USERS}:dying", "its process ended by itself"),
+        ("os:abort", "task 'os:abort' cannot be used: 'os' is a module of Python its"),
+        ("gym:os:Pong-v1", "cannot be used: 'os' is a module of Python itself"),
+        ("gym:gmy:Pong-v1", "cannot be used: there is no module 'gmy'"),
+        ("planet.scripts.train:main", "the modules of planet.scripts are commands"),
     ],
 )
 def test_bad_tasks(name, message, capfd):
@@ -126,6 +130,7 @@ def test_bad_tasks(name, message, capfd):
     [
         ("raising", "cannot be used: ZeroDivisionError: broken constructor"),
         ("raising_on_reset", "cannot be used: ZeroDivisionError: broken constructor"),
+        ("leaving", "cannot be used: SystemExit: at once"),
         ("needs_an_argument", "TypeError: needs_an_argument() missing 1 required pos"),
     ],
 )
