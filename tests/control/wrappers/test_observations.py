@@ -35,7 +35,9 @@ def test_conversion_passes_the_environment_checker():
 def test_numbers_that_are_not_finite_in_32_bits_are_refused(value):
     env = observations.ConvertTo32Bit(CountingEnv())
     env.reset()
-    with pytest.raises(BrokenPromiseError, match="reward in 32 bits is (inf|nan), not"):
+    with pytest.raises(
+        BrokenPromiseError, match=r"reward in 32 bits is (inf|nan), not"
+    ):
         env.step(np.array([value]))
 
 
