@@ -60,6 +60,9 @@ class Different(Walk):
         self.observation_space.seed(seed)
         return self.observation_space.sample(), {}
 
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
 
 def textual():
     return Different(spaces.Dict(mission=spaces.Text(5), position=Box(-10, 10)))
@@ -103,10 +106,112 @@ def needs_an_argument(length):
     return TimeLimit(Walk(), length)
 
 
-def raising_on_step():
-    def step(_):
-        raise ValueError("broken step")
+class Faithless(Walk):
+    """A walk that returns something else from the step of that number on."""
 
-    env = Walk("rgb_array")
-    env.step = step
-    return env
+    def __init__(self, broken, number=1):
+        super().__init__("rgb_array")
+        self._broken = broken
+        self._number = number
+        self._steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        self._steps = 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self._steps += 1
+        results = super().step(action)
+        return self._broken(*results) if self._steps >= self._number else results
+
+
+def raise_error(*_):
+    raise ValueError("broken step")
+
+
+def raising_on_step():
+    return Faithless(raise_error, 5)
+
+
+def not_paid(position, reward, *others):
+    return position, None, *others
+
+
+def nowhere(position, *others):
+    return position * np.nan, *others
+
+
+def far_away(position, *others):
+    return position + 30, *others
+
+
+def in_integers(position, *others):
+    return position.round().astype(int), *others
+
+
+def in_two_dimensions(position, *others):
+    return np.tile(position, 2), *others
+
+
+def as_of_old(position, reward, terminated, truncated, info):
+    return position, reward, terminated or truncated, info
+
+
+def half_ended(position, reward, terminated, *others):
+    return position, reward, None, *others
+
+
+def without_information(*results):
+    return *results[:-1], None
+
+
+def as_good_as_promised(position, reward, *others):
+    position = np.clip(position, -10, 10 * (1 + 1e-7)).astype(np.float32)
+    return position, np.array([reward], np.float32), *others
+
+
+def unpaid():
+    return Faithless(not_paid)
+
+
+def unpaid_in_the_end():
+    return Faithless(not_paid, 7)
+
+
+def lost_in_the_end():
+    return Faithless(nowhere, 7)
+
+
+def old():
+    return Faithless(as_of_old)
+
+
+class Unseeded(Walk):
+    """A walk that lacks what gymnasium's `reset` takes."""
+
+    def reset(self):
+        return super().reset()
+
+
+def unseeded():
+    return TimeLimit(Unseeded("rgb_array"), 20)
+
+
+class Fractions(Walk):
+    """Promises bytes and shows fractions."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = Box(0, 255, (8, 8, 3), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.random((8, 8, 3)), {}
+
+
+def images_in_fractions():
+    return Fractions()
+
+
+def with_a_length():
+    return Different(spaces.Dict(length=Box(-1, 1, [1]), position=Box(-10, 10, [1])))

@@ -19,6 +19,7 @@ from planet.control.wrappers import (
     actions,
     duration,
     observations,
+    promises,
     recording,
     simulation,
 )
@@ -84,7 +85,7 @@ def prepare(tasks: Sequence[Task], selection: Selection) -> list[Task]:
         tasks = _made_alike(tasks, selection.observations)
     return [
         dataclasses.replace(
-            task, env_ctor=functools.partial(_make_recorded, task.env_ctor)
+            task, env_ctor=functools.partial(_make_recorded, task.env_ctor, task.name)
         )
         for task in tasks
     ]
@@ -117,11 +118,13 @@ class EnvCtor:
         """
         env = self._make()
         env.unwrapped.spec = None  # Wrapped, it is not what its id stands for.
+        env = promises.CheckResults(env)
         env = actions.ActionRepeat(env, 1 if self.spec.emulated else self.repeat)
         if not isinstance(env.action_space, Discrete):
             env = actions.NormalizeActions(env)
         env = duration.MinimumDuration(env, self.shortest)
         env = TimeLimit(env, self.longest)
+        env = promises.CheckObservations(env)
         env = observations.ConvertTo32Bit(self._show(env))
         if self.spec.action_values:
             env = actions.DiscretizeActions(env, self.spec.action_values)
@@ -221,5 +224,6 @@ def _make_alike(env_ctor, seen, action_size, state_size):
     return observations.PadState(env, state_size) if seen == "state" else env
 
 
-def _make_recorded(env_ctor):
-    return simulation.Simulator(recording.Record(env_ctor()))
+def _make_recorded(env_ctor, name):
+    env = promises.KeepPromises(env_ctor(), name)
+    return simulation.Simulator(recording.Record(env))

@@ -12,8 +12,12 @@ import gymnasium
 from gymnasium.wrappers import TimeLimit
 
 from planet.control.envs import opengl
-from planet.control.errors import UnusableEnvError
-from planet.control.wrappers import simulation
+from planet.control.errors import BrokenPromiseError, UnusableEnvError
+from planet.control.wrappers import promises, simulation
+
+STEPS = 3  # To try in an environment.
+# Errors whose message says all that there is to say.
+_EXPECTED = (BrokenPromiseError, UnusableEnvError, opengl.OpenGLError)
 
 # Extras of this package, and a module that each of them installs.
 EXTRAS = {
@@ -46,14 +50,17 @@ class Description:
 
 
 def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
-    """Makes and resets an environment in a spawned process.
+    """Tries an environment in a spawned process.
+
+    It is made, reset, and takes a few random actions.
 
     Args:
       env_ctor: Makes the environment; picklable.
 
     Raises:
-      UnusableEnvError: It cannot be made or reset. If the cause is an unexpected
-          exception, the process has printed the traceback.
+      UnusableEnvError: It cannot be made, reset or stepped, or what it returns is not
+          what it should be. If the cause is an unexpected exception, the process has
+          printed the traceback.
     """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
@@ -83,7 +90,7 @@ def _describe(env_ctor):
     """Describes an environment, or says in one line why that is not possible."""
     try:
         env = env_ctor()
-        env.reset(seed=0)
+        _try_out(env)
         description = Description(
             env.observation_space,
             env.action_space,
@@ -98,11 +105,22 @@ def _describe(env_ctor):
         for extra, module in EXTRAS.items():
             if module == missing:
                 return missing_extra(extra)
-        if isinstance(error, UnusableEnvError | opengl.OpenGLError):
+        if isinstance(error, _EXPECTED):
             return str(error)
         traceback.print_exc()
         return " ".join(f"{type(error).__name__}: {error}".split())
     return description
+
+
+def _try_out(env):
+    """Takes a few random actions, and compares what comes back with what should."""
+    env = promises.CheckObservations(promises.CheckResults(env), bounds=True)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    for _ in range(STEPS):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset()
 
 
 def _step_limit(env):

@@ -12,10 +12,22 @@ from gymnasium import spaces
 from gymnasium.spaces import Box, Dict
 
 from planet.control.errors import UnusableEnvError
+from planet.control.wrappers import promises
+from planet.tools import latent_files
 
 _NARROW = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
 _NUMERIC = (Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
-_RESERVED = ("action", "image", "reward")  # Names of other arrays in an episode.
+# Names that observations beside the image cannot have, as they mean something else:
+RESERVED = frozenset(
+    {
+        *("image", "action", "reward"),  # in an episode,
+        *("file", "allow_pickle"),  # when NumPy writes one,
+        *("length", "return"),  # in a batch,
+        *(*latent_files.STATES, *latent_files.OTHERS),  # in a file of model states,
+        *("model", "encoder", "cell", "tap_cell"),  # as parts of a model,
+        *("divergence", "global_divergence", "cell_as_prior"),  # and terms of its loss.
+    }
+)
 
 
 class NameObservation(gymnasium.ObservationWrapper):
@@ -38,7 +50,7 @@ class FlattenNumbers(gymnasium.ObservationWrapper):
     """Shows everything but the `image` as float32 vectors; choices become one-hot.
 
     Raises:
-      UnusableEnvError: An entry is not numeric, or its name is taken.
+      UnusableEnvError: An entry is not numeric, or its name is taken or none.
     """
 
     def __init__(self, env: gymnasium.Env):
@@ -51,9 +63,15 @@ class FlattenNumbers(gymnasium.ObservationWrapper):
                 raise UnusableEnvError(
                     f"its observation {name!r} is not numeric, but {entry}"
                 )
-            if name in _RESERVED:
+            if name in RESERVED:
                 raise UnusableEnvError(
-                    f"its observation {name!r} needs another name, as it is {entry}"
+                    f"its observation {name!r} needs another name, as it is {entry} "
+                    "and that name means something else"
+                )
+            if not name or "/" in name or not name.isprintable():
+                raise UnusableEnvError(
+                    f"its observation {name!r} needs another name: printable, not "
+                    "empty, without '/'"
                 )
             space[name] = _vector_space(entry)
         self.observation_space = Dict(space)
@@ -89,8 +107,14 @@ class RenderImage(gymnasium.ObservationWrapper):
         self.observation_space = Dict({**env.observation_space, "image": image})
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Adds `image`, uint8 [height, width, 3]."""
-        return {**observation, "image": _resized(self.env.render(), self._size)}
+        """Adds `image`, uint8 [height, width, 3].
+
+        Raises:
+          BrokenPromiseError: The environment renders something else.
+        """
+        picture = self.env.render()
+        promises.require_picture(picture)
+        return {**observation, "image": _resized(picture, self._size)}
 
 
 class ResizeImage(gymnasium.ObservationWrapper):
@@ -165,7 +189,7 @@ class PadState(gymnasium.ObservationWrapper):
 
 
 class ConvertTo32Bit(gymnasium.Wrapper):
-    """Narrows 64-bit numbers to 32 bits; refuses those that are not finite."""
+    """Narrows 64-bit numbers to 32 bits; refuses those that are not finite there."""
 
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
@@ -178,7 +202,7 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         """Returns the observation in 32 bits.
 
         Raises:
-          ValueError: An entry is infinite or not a number.
+          BrokenPromiseError: An entry is infinite or not a number.
         """
         observation, info = self.env.reset(seed=seed, options=options)
         return _narrow_entries(observation), info
@@ -187,7 +211,7 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         """Returns observation and reward in 32 bits.
 
         Raises:
-          ValueError: The reward or an entry is infinite or not a number.
+          BrokenPromiseError: The reward or an entry is infinite or not a number.
         """
         observation, reward, *ends, info = self.env.step(action)
         reward = _narrow("reward", np.float64(reward))
@@ -239,9 +263,10 @@ def _narrow_entries(observation):
 
 
 def _narrow(name, value):
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name} is not finite: {value}")
-    return value.astype(_NARROW.get(value.dtype, value.dtype))
+    with np.errstate(over="ignore"):  # What is too large becomes infinite.
+        value = value.astype(_NARROW.get(value.dtype, value.dtype))
+    promises.require_finite(f"{name} in 32 bits", value)
+    return value
 
 
 def _narrow_box(box):

@@ -14,6 +14,7 @@ from gymnasium.wrappers import TimeLimit
 
 from planet.control.wrappers.actions import ActionRepeat, NormalizeActions
 from planet.control.wrappers.duration import MinimumDuration
+from planet.control.wrappers.promises import CheckResults
 
 # Positions, velocities, sensors and controls, each [N, T, ...].
 Reward = Callable[..., np.ndarray]
@@ -39,7 +40,7 @@ class Rollouts:
         self._time_limit = time_limit
         self._normalize = normalize
         self._repeat = repeat._amount
-        self._suite = repeat.env._env  # Shimmy has no public way to it.
+        self._suite = repeat.unwrapped._env  # Shimmy has no public way to it.
         self._reward = reward
         self._scratch = None
 
@@ -88,12 +89,12 @@ def find(env: gymnasium.Env) -> Rollouts | None:
     while isinstance(env, gymnasium.Wrapper):
         layers.append(env)
         env = env.env
-    kinds = [TimeLimit, MinimumDuration, NormalizeActions, ActionRepeat]
+    kinds = [TimeLimit, MinimumDuration, NormalizeActions, ActionRepeat, CheckResults]
     if [type(layer) for layer in layers] != kinds:
         return None
     task = type(getattr(vars(env).get("_env"), "task", None))
     reward = REWARDS.get((task.__module__, task.__name__))
-    time_limit, _, normalize, repeat = layers
+    time_limit, _, normalize, repeat, _ = layers
     return Rollouts(time_limit, normalize, repeat, reward) if reward else None
 
 

@@ -15,6 +15,7 @@ from planet.control.errors import UnusableEnvError
 from planet.control.wrappers import rollouts
 from planet.control.wrappers.actions import OneHot
 from planet.control.wrappers.observations import ConvertTo32Bit
+from planet.control.wrappers.promises import KeepPromises
 from planet.control.wrappers.recording import Record
 
 # Wrappers that neither change what happens in an environment nor remember any of it.
@@ -22,6 +23,7 @@ _STATELESS = (
     gymnasium.ActionWrapper,
     gymnasium.ObservationWrapper,
     ConvertTo32Bit,
+    KeepPromises,
     Record,
 )
 # Chance that a game does not forget which action it was about to repeat.

@@ -3,6 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
+from planet.control import batch_env
+from planet.control.errors import BrokenPromiseError
 from planet.scripts import tasks
 from tests.control.playing import assert_valid, check, load, load_one, play
 
@@ -114,6 +116,17 @@ def test_environment_checker_is_content_with_environments_by_name(process, name)
         ("gym:os:Pong-v1", "cannot be used: 'os' is a module of Python itself"),
         ("gym:gmy:Pong-v1", "cannot be used: there is no module 'gmy'"),
         ("planet.scripts.train:main", "the modules of planet.scripts are commands"),
+        (
+            f"{USERS}:images_in_fractions",
+            "observation is float64 [8, 8, 3], not uint8 [8, 8, 3] as its space says",
+        ),
+        (f"{USERS}:unpaid", "reward is None, not a finite number"),
+        (
+            f"{USERS}:unseeded",
+            "its reset() must accept seed and options, as gymnasium's reset(*, seed=No",
+        ),
+        (f"{USERS}:old", "step() returned a tuple of 4, not (observation, reward, ter"),
+        (f"{USERS}:with_a_length", "its observation 'length' needs another name, as "),
     ],
 )
 def test_bad_tasks(name, message, capfd):
@@ -142,6 +155,43 @@ def test_failing_constructors_show_their_traceback(name, message, capfd):
     errors = capfd.readouterr().err
     assert errors.startswith("Traceback")
     assert "planet/control/envs/inspection.py" in errors
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("unpaid_in_the_end", "reward is None, not a finite number"),
+        ("lost_in_the_end", "observation[0] is nan, not a finite number"),
+    ],
+)
+def test_promises_that_are_broken_later_are_named_with_the_task(name, broken):
+    name = f"{USERS}:{name}"
+    envs = batch_env.make(load_one(name, action_repeat=2).env_ctor, "process")
+    with batch_env.BatchEnv([envs]) as envs:
+        envs.reset([0])
+        for _ in range(3):
+            envs.step(np.zeros([1, 1], np.float32))
+        with pytest.raises(batch_env.EnvError) as caught:
+            envs.step(np.zeros([1, 1], np.float32))
+    line = str(caught.value).splitlines()[0]
+    assert line.endswith(f"BrokenPromiseError: task '{name}', decision 4: {broken}")
+
+
+def test_actions_that_are_out_of_range_are_named_with_the_task(process):
+    name = f"{USERS}:drawn"
+    assert process.submit(overdo, load_one(name).env_ctor).result() == (
+        f"task '{name}', decision 2: action[0] is 1.5, not between -1.0 and 1.0"
+    )
+
+
+def overdo(env_ctor):
+    env = env_ctor()
+    env.reset(seed=0)
+    env.step(np.float32([0.5]))
+    try:
+        env.step(np.float32([1.5]))
+    except BrokenPromiseError as error:
+        return str(error)
 
 
 def test_environment_without_pixels_shows_its_state():

@@ -1,6 +1,8 @@
 import functools
+import re
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
 
@@ -73,3 +75,47 @@ def test_expected_errors_come_without_a_traceback(capfd):
     with pytest.raises(UnusableEnvError, match="unknown game 'Pongg'; did you mean"):
         inspection.describe(functools.partial(adapters.atari, "Pongg", 4))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (user_envs.not_paid, "reward is None, not a finite number"),
+        (user_envs.nowhere, "observation[0] is nan, not a finite number"),
+        (user_envs.far_away, "observation[0] is 30.000, not between -10.0 and 10.0"),
+        (
+            user_envs.in_integers,
+            "observation is int64 [1], not float64 [1] as its space says",
+        ),
+        (
+            user_envs.in_two_dimensions,
+            "observation is float64 [2], not float64 [1] as its space says",
+        ),
+        (
+            user_envs.as_of_old,
+            "step() returned a tuple of 4, not (observation, reward, terminated, "
+            "truncated, info)",
+        ),
+        (user_envs.half_ended, "terminated is None, not True or False"),
+        (user_envs.without_information, "info is None, not a dict"),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_broken_promises_are_named_in_one_line(broken, message, capfd):
+    with pytest.raises(UnusableEnvError) as caught:
+        inspection.describe(functools.partial(user_envs.Faithless, broken))
+    assert re.sub(r"is \d\d\.\d+", "is 30.000", str(caught.value)) == message
+    assert capfd.readouterr().err == ""
+
+
+def test_other_widths_and_rounding_are_no_broken_promises():
+    make = functools.partial(user_envs.Faithless, user_envs.as_good_as_promised)
+    assert inspection.describe(make).observation_space.dtype == np.float64
+
+
+def test_exceptions_of_steps_are_found(capfd):
+    with pytest.raises(UnusableEnvError, match="ValueError: broken step"):
+        inspection.describe(
+            functools.partial(user_envs.Faithless, user_envs.raise_error)
+        )
+    assert capfd.readouterr().err.startswith("Traceback")

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 
-from planet.control.errors import UnusableEnvError
+from planet.control.errors import BrokenPromiseError, UnusableEnvError
 from planet.control.wrappers import observations
 from tests.control.counting_env import CountingEnv
 
@@ -31,11 +31,13 @@ def test_conversion_passes_the_environment_checker():
         check_env(observations.ConvertTo32Bit(CountingEnv()), skip_render_check=True)
 
 
-@pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_numbers_that_are_not_finite_are_refused(value):
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e300])
+def test_numbers_that_are_not_finite_in_32_bits_are_refused(value):
     env = observations.ConvertTo32Bit(CountingEnv())
     env.reset()
-    with pytest.raises(ValueError, match=f"reward is not finite: {value}"):
+    with pytest.raises(
+        BrokenPromiseError, match=r"reward in 32 bits is (inf|nan), not"
+    ):
         env.step(np.array([value]))
 
 
@@ -133,10 +135,20 @@ def test_what_is_not_numeric_is_refused(entry):
         observations.FlattenNumbers(Showing(space))
 
 
-@pytest.mark.parametrize("name", ["action", "reward", "image"])
-def test_names_of_other_arrays_of_an_episode_are_refused(name):
+@pytest.mark.parametrize("name", sorted(observations.RESERVED))
+def test_names_that_mean_something_else_are_refused(name):
     with pytest.raises(UnusableEnvError, match=f"'{name}' needs another name"):
         observations.FlattenNumbers(Showing(spaces.Dict({name: Box(0, 1, [3])})))
+
+
+@pytest.mark.parametrize("name", ["", "arm/angle", "two\nlines"])
+def test_names_that_are_none_are_refused(name):
+    with pytest.raises(UnusableEnvError) as caught:
+        observations.FlattenNumbers(Showing(spaces.Dict({name: Box(0, 1, [3])})))
+    assert str(caught.value) == (
+        f"its observation {name!r} needs another name: printable, not empty, "
+        "without '/'"
+    )
 
 
 def halves(height, width, channels=3):
@@ -158,6 +170,23 @@ def test_rendered_image_is_resized(shape):
     assert (image[:, :30] == 0).all()
     assert (image[:, 34:] == 255).all()
     assert "position" in observation
+
+
+@pytest.mark.parametrize(
+    ("picture", "shown"),
+    [
+        (np.zeros((64, 64, 3)), "float64 [64, 64, 3]"),
+        (np.zeros((64, 64), np.uint8), "uint8 [64, 64]"),
+        ("a picture", "'a picture'"),
+    ],
+)
+def test_what_is_rendered_has_to_be_an_image(picture, shown):
+    env = Showing(spaces.Dict(position=Box(0, 1)), picture=picture)
+    env = observations.RenderImage(env, (64, 64))
+    with pytest.raises(BrokenPromiseError) as caught:
+        env.reset()
+    message = f"rendered image is {shown}, not uint8 [height, width, 3]"
+    assert str(caught.value) == message
 
 
 def test_image_of_what_does_not_render_is_refused():
