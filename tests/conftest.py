@@ -66,11 +66,25 @@ def run_python():
     return run
 
 
-@pytest.fixture(scope="module")
-def process():
-    """A process that may render."""
+@contextlib.contextmanager
+def spawned():
+    """A process that may render, unless it imports dm_control without OpenGL."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def process():
+    """A process that the tests of a module share."""
+    with spawned() as executor:
+        yield executor
+
+
+@pytest.fixture
+def fresh_process():
+    """A process of the test's own."""
+    with spawned() as executor:
         yield executor
 
 

@@ -84,12 +84,12 @@ def test_own_environment_plays_and_obeys_its_seed(tmp_path, process):
     "name",
     [*BY_NAME, *(pytest.param(x, marks=pytest.mark.slow) for x in MORE_BY_NAME)],
 )
-def test_environment_checker_is_content_with_environments_by_name(process, name):
+def test_environment_checker_is_content_with_environments_by_name(fresh_process, name):
     task = load_one(name)
-    process.submit(check, task.env_ctor).result()
+    fresh_process.submit(check, task.env_ctor).result()
     if task.state_components:
         env_ctor = load_one(name, observations="state").env_ctor
-        process.submit(check, env_ctor).result()
+        fresh_process.submit(check, env_ctor).result()
 
 
 @pytest.mark.parametrize(
