@@ -188,7 +188,7 @@ def _read(run: pathlib.Path, planner: str, amount: int, iterations: int):
     search = {
         "planner": planner,
         "cem_amount": amount,
-        "cem_topk": max(2, amount // 10),
+        "cem_topk": min(amount, max(2, amount // 10)),
         "cem_iterations": iterations,
     }
     return runs.read_config(run / "config.yaml", search)

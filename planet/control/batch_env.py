@@ -25,7 +25,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import gymnasium
@@ -228,7 +227,7 @@ class ProcessEnv(EnvProxy):
         self._process = context.Process(
             target=_serve, args=(connection, self._env_ctor, bound), daemon=True
         )
-        with _signals_blocked():
+        with interruption.left_to_parent():
             self._process.start()
         connection.close()  # So that the pipe closes when the other process ends.
         self._tickets = itertools.count()
@@ -270,17 +269,6 @@ class ProcessEnv(EnvProxy):
         self._process.join(self._patience)
         self._process.kill()
         self._process.join()
-
-
-@contextlib.contextmanager
-def _signals_blocked():
-    """Makes processes that are started here leave signals to their parent."""
-    resource_tracker.ensure_running()  # Starting it later would unblock SIGINT.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, interruption.SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection, env_ctor, bound):

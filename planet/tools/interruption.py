@@ -18,6 +18,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -94,6 +95,17 @@ def at_once() -> Iterator[None]:
         yield
     finally:
         _state.immediate -= 1
+
+
+@contextlib.contextmanager
+def left_to_parent() -> Iterator[None]:
+    """Makes processes that are started in this context leave signals to this one."""
+    resource_tracker.ensure_running()  # Starting it later would unblock SIGINT.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from gymnasium.wrappers import TimeLimit
 from planet.control.envs import opengl
 from planet.control.errors import BrokenPromiseError, UnusableEnvError
 from planet.control.wrappers import promises, simulation
+from planet.tools import interruption
 
 STEPS = 3  # To try in an environment.
 # Errors whose message says all that there is to say.
@@ -65,7 +66,9 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
         try:
-            result = executor.submit(_describe, env_ctor).result()
+            with interruption.left_to_parent():
+                future = executor.submit(_describe, env_ctor)
+            result = future.result()
         except concurrent.futures.process.BrokenProcessPool:
             raise UnusableEnvError("its process ended by itself") from None
     if isinstance(result, Description):
