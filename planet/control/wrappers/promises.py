@@ -63,7 +63,8 @@ class KeepPromises(gymnasium.Wrapper):
         try:
             yield
         except BrokenPromiseError as error:
-            message = f"task {self._task!r}, {when}: {error}"
+            reason = " ".join(str(error).split())  # Spaces can have many lines.
+            message = f"task {self._task!r}, {when}: {reason}"
             raise BrokenPromiseError(message) from None
 
 
@@ -229,7 +230,7 @@ def _require_observation(space, value, bounds, path=()):
     if isinstance(space, spaces.Dict):
         _require_names(what, space, value)
         for name, entry in space.items():
-            _require_observation(entry, value[name], bounds, (*path, name))
+            _require_observation(entry, value[name], bounds, (*path, str(name)))
     elif isinstance(space, spaces.Tuple):
         if not isinstance(value, Sequence) or len(value) != len(space):
             raise BrokenPromiseError(f"{what} is {_show(value)}, not in {space}")
