@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from planet.control.wrappers import observations
 from planet.scripts import configs
 from planet.tools import tf1_checkpoint
-from planet.training import define_model
+from planet.training import define_model, latents
 from tests.tf1 import write_tf1_checkpoint
 
 SPEC = {
@@ -219,6 +220,13 @@ def test_gradients_are_clipped_by_their_global_norm():
         )
     ]
     assert max(moved) < 1e-4  # Adam's epsilon outweighs such gradients.
+
+
+def test_observations_cannot_have_the_name_of_a_part_a_loss_or_another_entry():
+    model = make_model(model="ssm", tap_cell="ssm", mean_only=True)
+    parts = {name for name in model.parts if not name.startswith("head_")}
+    taken = {*parts, *define_model.LOSS_TERMS, *latents.OTHERS}
+    assert taken <= observations.RESERVED
 
 
 def test_dumbnet_is_small():

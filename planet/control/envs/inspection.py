@@ -109,7 +109,7 @@ def _describe(env_ctor):
             if module == missing:
                 return missing_extra(extra)
         if isinstance(error, _EXPECTED):
-            return str(error)
+            return " ".join(str(error).split())
         traceback.print_exc()
         return " ".join(f"{type(error).__name__}: {error}".split())
     return description

@@ -68,10 +68,10 @@ class FlattenNumbers(gymnasium.ObservationWrapper):
                     f"its observation {name!r} needs another name, as it is {entry} "
                     "and that name means something else"
                 )
-            if not name or "/" in name or not name.isprintable():
+            if not _is_name(name):
                 raise UnusableEnvError(
-                    f"its observation {name!r} needs another name: printable, not "
-                    "empty, without '/'"
+                    f"its observation {name!r} needs another name: a printable "
+                    "text that is not empty, without '/'"
                 )
             space[name] = _vector_space(entry)
         self.observation_space = Dict(space)
@@ -216,6 +216,10 @@ class ConvertTo32Bit(gymnasium.Wrapper):
         observation, reward, *ends, info = self.env.step(action)
         reward = _narrow("reward", np.float64(reward))
         return _narrow_entries(observation), reward, *ends, info
+
+
+def _is_name(name):
+    return isinstance(name, str) and name.isprintable() and name and "/" not in name
 
 
 def _is_image(space):

@@ -10,6 +10,7 @@ all other wrappers, adds the task and the decision:
 
 import contextlib
 import inspect
+import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -62,7 +63,8 @@ class KeepPromises(gymnasium.Wrapper):
         try:
             yield
         except BrokenPromiseError as error:
-            message = f"task {self._task!r}, {when}: {error}"
+            reason = " ".join(str(error).split())  # Spaces can have many lines.
+            message = f"task {self._task!r}, {when}: {reason}"
             raise BrokenPromiseError(message) from None
 
 
@@ -204,20 +206,22 @@ def _require_info(info):
 
 def _finite_reward(reward):
     number = _number(reward, "fiub")
-    if number is None or not np.isfinite(number):
+    if number is None or not math.isfinite(number):
         raise BrokenPromiseError(f"reward is {_show(reward)}, not a finite number")
     return number
 
 
 def _number(value, kinds):
     """The number that a value is, or the one in an array; None if it is no number."""
-    if isinstance(value, np.generic | bool | int | float):
-        return value if np.asarray(value).dtype.kind in kinds else None
+    if isinstance(value, bool):
+        return value
     try:
         array = np.asarray(value)
     except ValueError:  # A list of lists of different lengths.
         return None
-    return array.item() if array.size == 1 and array.dtype.kind in kinds else None
+    if array.size != 1 or array.dtype.kind not in kinds:
+        return None
+    return value if np.isscalar(value) else array.item()
 
 
 def _require_observation(space, value, bounds, path=()):
@@ -226,7 +230,7 @@ def _require_observation(space, value, bounds, path=()):
     if isinstance(space, spaces.Dict):
         _require_names(what, space, value)
         for name, entry in space.items():
-            _require_observation(entry, value[name], bounds, (*path, name))
+            _require_observation(entry, value[name], bounds, (*path, str(name)))
     elif isinstance(space, spaces.Tuple):
         if not isinstance(value, Sequence) or len(value) != len(space):
             raise BrokenPromiseError(f"{what} is {_show(value)}, not in {space}")
@@ -272,6 +276,8 @@ def _fits(space, value, array):
 
 
 def _require_bounds(what, space, array):
+    if ((array >= space.low) & (array <= space.high)).all():
+        return
     low, high = space.low.astype(float), space.high.astype(float)
     below = array < low - ROUNDING * np.maximum(1, abs(low))
     above = array > high + ROUNDING * np.maximum(1, abs(high))

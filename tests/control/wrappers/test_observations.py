@@ -141,13 +141,13 @@ def test_names_that_mean_something_else_are_refused(name):
         observations.FlattenNumbers(Showing(spaces.Dict({name: Box(0, 1, [3])})))
 
 
-@pytest.mark.parametrize("name", ["", "arm/angle", "two\nlines"])
+@pytest.mark.parametrize("name", ["", "arm/angle", "two\nlines", 3])
 def test_names_that_are_none_are_refused(name):
     with pytest.raises(UnusableEnvError) as caught:
         observations.FlattenNumbers(Showing(spaces.Dict({name: Box(0, 1, [3])})))
     assert str(caught.value) == (
-        f"its observation {name!r} needs another name: printable, not empty, "
-        "without '/'"
+        f"its observation {name!r} needs another name: a printable text that is "
+        "not empty, without '/'"
     )
 
 

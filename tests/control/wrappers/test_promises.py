@@ -48,7 +48,7 @@ def test_actions_may_be_rounded():
     promises.require_action(Box(-1, 1, [2], np.float32), [1 + 1e-7, -1 - 1e-7])
 
 
-@pytest.mark.parametrize("action", [[0.0, 0, 0], [1.0, 0, 1], [0.0, 2, 0]])
+@pytest.mark.parametrize("action", [[0, 0, 0], [1, 0, 1], [0, 2, 0]])
 def test_choices_have_to_be_one_hot(action):
     promises.require_action(OneHot(3), [0, 1, 0])
     reason = f"action is {action}, not one-hot"
@@ -121,12 +121,10 @@ def test_numbers_of_all_kinds_are_rewards(reward):
 
 
 def test_other_results_have_their_types():
-    assert message(
-        step, 0, 1, "no", False, {}
-    ) == "terminated is 'no', not True or F" + ("alse")
-    assert message(
-        step, 0, 1, False, None, {}
-    ) == "truncated is None, not True or Fa" + ("lse")
+    reason = "terminated is 'no', not True or False"
+    assert message(step, 0, 1, "no", False, {}) == reason
+    reason = "truncated is None, not True or False"
+    assert message(step, 0, 1, False, None, {}) == reason
     assert message(step, 0, 1, False, False, []) == "info is [], not a dict"
 
 
