@@ -26,6 +26,7 @@ from collections.abc import Callable, Generator, Iterator
 from planet.tools import interruption
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
+FULL = 1_000_000  # Bytes, too few to write anything of a run.
 LOOKS, PAUSE = 3, 0.05  # How often, and how long apart, a lost heartbeat is looked for.
 
 
@@ -174,6 +175,8 @@ class Run:
             print(trace, file=sys.stderr, flush=True)
             with contextlib.suppress(OSError):  # The disk may be what failed.
                 self._fail.write_text(trace, encoding="utf-8")
+            if shutil.disk_usage(self.logdir).free < FULL:
+                _say("The disk is full. With more room, the same command continues.")
             _say(f"Failed run {self.logdir}")
         else:
             self._done.touch()
