@@ -146,7 +146,7 @@ def _make_parser() -> cli.Parser:
         "--seed",
         type=cli.number(int, 0, 2**32 - 1),
         metavar="N",
-        help="makes the returns reproducible, given the same --num_envs",
+        help="makes the returns reproducible",
     )
     return parser
 

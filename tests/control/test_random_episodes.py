@@ -77,3 +77,22 @@ def test_nothing_is_recorded_without_a_folder(tmp_path, monkeypatch):
         assert list(tmp_path.iterdir()) == []
         (recorded,) = random_episodes(envs, 1, tmp_path, seed=0)
     assert unrecorded == recorded
+
+
+def test_what_was_recorded_before_an_interruption_is_not_recorded_again(tmp_path):
+    env_ctors = [functools.partial(recorded_dummy_env, 3)] * 2
+    with make_batch(env_ctors) as envs:
+        random_episodes(envs, 5, tmp_path / "whole", seed=0)
+        random_episodes(envs, 3, tmp_path / "interrupted", seed=0)
+        random_episodes(envs, 2, tmp_path / "interrupted", seed=0)
+    whole, interrupted = (read_all(tmp_path / x) for x in ("whole", "interrupted"))
+    for left, right in zip(whole, interrupted, strict=True):
+        np.testing.assert_array_equal(left["action"], right["action"])
+
+
+def test_returns_do_not_depend_on_the_size_of_the_batch():
+    returns = []
+    for amount in (1, 3):
+        with make_batch([functools.partial(recorded_dummy_env, 3)] * amount) as envs:
+            returns.append(random_episodes(envs, 4, None, seed=0))
+    assert returns[0] == returns[1]

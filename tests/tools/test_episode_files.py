@@ -223,3 +223,18 @@ def test_what_is_expected_is_read_whatever_else_there_is(tmp_path):
         episode_files.TornEpisodeError, match="'velocity' is not finite"
     ):
         episode_files.read(path, {**EXPECTED, "velocity": None})
+
+
+def test_names_sort_as_they_were_made(tmp_path):
+    names = [episode_files.new_name(tmp_path) for _ in range(100)]
+    assert sorted(set(names)) == names
+    assert all(re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{32}\.npz", name) for name in names)
+
+
+def test_an_episode_that_is_made_again_keeps_its_name(tmp_path):
+    name = episode_files.new_name(tmp_path, (1, 2))
+    assert episode_files.find(tmp_path, (1, 2)) is None
+    path = episode_files.write(tmp_path, make_episode(), name)
+    assert episode_files.find(tmp_path, (1, 2)) == path
+    assert episode_files.new_name(tmp_path, (1, 2)) == name
+    assert episode_files.new_name(tmp_path, (1, 3)) > name
