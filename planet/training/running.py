@@ -11,6 +11,7 @@ A worker that was stalled for so long that another one took its run over notices
 import contextlib
 import itertools
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -331,9 +332,10 @@ def _parse(ping: bytes) -> tuple[str | None, float]:
     """Worker and time of a heartbeat; no worker if it is damaged."""
     try:
         values = json.loads(ping)
-        return str(values["worker"]), float(values["time"])
-    except (ValueError, KeyError, TypeError):
+        worker, written = str(values["worker"]), float(values["time"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None, 0.0
+    return worker, written if math.isfinite(written) else 0.0
 
 
 def _create(folder: pathlib.Path) -> bool:

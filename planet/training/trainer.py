@@ -178,10 +178,19 @@ class Trainer:
     def _make_manager(
         self, folder: pathlib.Path, keep: int
     ) -> tf.train.CheckpointManager:
-        """Writes checkpoints to a folder, and removes all but the newest."""
+        """Writes checkpoints to a folder, and removes all but the newest.
+
+        Its list of them, from which it removes, is not used if it is damaged, or names
+        anything outside the folder.
+        """
         try:
-            tf.train.get_checkpoint_state(str(folder))
-        except UnicodeDecodeError:  # Damaged; without it, TensorFlow starts a new one.
+            state = tf.train.get_checkpoint_state(str(folder))
+            listed = state.all_model_checkpoint_paths if state else []
+            parents = {os.path.dirname(os.path.abspath(path)) for path in listed}
+            trusted = parents <= {os.path.abspath(folder)}
+        except ValueError:
+            trusted = False
+        if not trusted:
             (folder / "checkpoint").unlink()
         return tf.train.CheckpointManager(self._checkpoint, str(folder), keep)
 
@@ -486,10 +495,10 @@ class Trainer:
         """Keeps a checkpoint whose score no earlier test phase has reached."""
         path = pathlib.Path(self._best.directory) / "score.json"
         try:
-            best = float(json.loads(path.read_text(encoding="utf-8"))["score"])
-        except (OSError, ValueError, KeyError, TypeError):  # None, or a damaged file.
+            best = float(atomic_files.read_json(path)["score"])
+        except (ValueError, KeyError, TypeError, OverflowError):  # None, or damaged.
             best = -math.inf
-        if score > best:
+        if score > best or not math.isfinite(best):
             self._best.save(checkpoint_number=self.step)
             atomic_files.write_json(path, {"step": self.step, "score": score})
 

@@ -250,7 +250,11 @@ def test_stale_heartbeat_is_taken_over_whatever_the_clock_of_its_host(skew, tmp_
     assert files(tmp_path / "00001") == ["DONE", "counter"]
 
 
-@pytest.mark.parametrize("ping", ["", "[]", "\x80"], ids=["empty", "list", "not_text"])
+@pytest.mark.parametrize(
+    "ping",
+    ["", "[]", "\x80", "[" * 100_000, f'{{"worker": "a", "time": 1{"0" * 400}}}'],
+    ids=["empty", "list", "not_text", "nested", "huge"],
+)
 def test_damaged_heartbeat_is_taken_over(ping, tmp_path):
     (tmp_path / "00001").mkdir()
     (tmp_path / "00001" / "PING").write_text(ping)

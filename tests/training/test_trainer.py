@@ -268,9 +268,10 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
     assert json.loads(score.read_text()) == {"step": 20, "score": 6.0}
     list(Varying(tmp_path, max_steps=40, **sizes).scores())  # Its next score is 2.
     assert list(runs.checkpoints(tmp_path, runs.BEST)) == [20]
-    score.write_text("damaged")
-    list(Varying(tmp_path, max_steps=50, **sizes).scores())
-    assert list(runs.checkpoints(tmp_path, runs.BEST)) == [50]
+    for step, damaged in ((50, "damaged"), (60, '{"score": NaN}')):
+        score.write_text(damaged)
+        list(Varying(tmp_path, max_steps=step, **sizes).scores())
+        assert list(runs.checkpoints(tmp_path, runs.BEST)) == [step]
 
 
 def test_a_test_phase_that_was_interrupted_is_repeated(tmp_path):
@@ -379,6 +380,21 @@ def test_a_damaged_checkpoint_is_skipped(tmp_path, capsys, suffix, harm):
         assert "ckpt-20" in line
     assert list(run.scores()) == [4.0]
     assert Run(tmp_path).trainer.step == 20
+
+
+def test_a_list_of_checkpoints_elsewhere_removes_none_of_them(tmp_path):
+    victim = tmp_path / "victim" / "ckpt-1.index"
+    folder = tmp_path / "run" / "checkpoints"
+    for parent in (victim.parent, folder):
+        parent.mkdir(parents=True)
+    victim.touch()
+    lines = [f'all_model_checkpoint_paths: "../../victim/ckpt-{x}"' for x in (1, 2)]
+    lines += ["all_model_checkpoint_timestamps: 1.0"] * 2
+    (folder / "checkpoint").write_text("\n".join(['model_checkpoint_path: ""', *lines]))
+    settings = {"train_steps": 30, "max_steps": 30, "checkpoint_every": 5}
+    list(Run(tmp_path / "run", **settings).scores())
+    assert len(runs.checkpoints(tmp_path / "run")) == 5
+    assert victim.exists()
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(tmp_path):
