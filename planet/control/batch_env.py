@@ -14,17 +14,18 @@ parent does, however that ended. One that died or gives no answer can be replace
 import abc
 import concurrent.futures
 import contextlib
-import ctypes
 import functools
 import itertools
 import multiprocessing
+import os
 import queue
-import signal
-import sys
+import socket
+import struct
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from multiprocessing import util
 from typing import Any, TypeVar
 
 import gymnasium
@@ -37,7 +38,7 @@ Wait = Callable[[], Any]
 Result = TypeVar("Result")
 RETRIES = 3  # In a row.
 GLANCE = 0.5  # Seconds between looks at whether to go on waiting.
-FAREWELL = 5  # Seconds in which a process should end by itself.
+FAREWELL = 3  # Seconds in which a process should end by itself.
 
 
 class EnvError(RuntimeError):
@@ -83,7 +84,8 @@ class EnvProxy(abc.ABC):
 
     def restart(self) -> None:
         """Makes the environment anew, without waiting for it to be ready."""
-        self.close()
+        with contextlib.suppress(Exception):  # It may be too broken to be closed.
+            self.close()
         self._start()
         vars(self).pop("_spaces", None)
         self._wait_for_spaces = self._call("spaces")
@@ -157,6 +159,10 @@ class EnvProxy(abc.ABC):
     def _post(self, method, *args, **kwargs):
         """Hands a call to the host; returns a function that waits for its answer."""
 
+    def hang_up(self) -> None:
+        """Tells the environment that it will be closed, without waiting for it."""
+        return
+
     @abc.abstractmethod
     def close(self) -> None:
         """Closes the environment and ends its thread or process, if any."""
@@ -222,6 +228,8 @@ class ProcessEnv(EnvProxy):
     def _start(self):
         context = multiprocessing.get_context("spawn")
         self._connection, connection = context.Pipe()
+        if self._timeout:
+            _limit(self._connection, self._timeout)
         # A process that is bound to a thread would end with that.
         bound = threading.current_thread() is threading.main_thread()
         self._process = context.Process(
@@ -230,6 +238,8 @@ class ProcessEnv(EnvProxy):
         with interruption.left_to_parent():
             self._process.start()
         connection.close()  # So that the pipe closes when the other process ends.
+        # At exit, daemons are waited for, after a signal that this one does not obey.
+        util.Finalize(self, self._process.kill, exitpriority=0)
         self._tickets = itertools.count()
         self._answers = {}
         self._patience = FAREWELL
@@ -243,10 +253,22 @@ class ProcessEnv(EnvProxy):
     def _receive(self, ticket):
         with self._expect_life():
             while ticket not in self._answers:
-                self._wait_until(self._connection.poll)
+                self._wait_until(self._is_there)
                 answered, answer = self._connection.recv()
                 self._answers[answered] = answer
         return self._answers.pop(ticket)
+
+    def _is_there(self, seconds):
+        """Whether there is something to read; EOFError if there never will be.
+
+        A process that has died may have left others that hold the pipe.
+        """
+        alive = self._process.is_alive()
+        if self._connection.poll(seconds):
+            return True
+        if not alive:
+            raise EOFError
+        return False
 
     @contextlib.contextmanager
     def _expect_life(self):
@@ -255,7 +277,10 @@ class ProcessEnv(EnvProxy):
         except EnvError:
             self._patience = 0
             raise
-        except (EOFError, ConnectionError) as error:
+        except BlockingIOError as error:  # It stopped in the middle of a message.
+            self._patience = 0
+            raise EnvError(self._no_answer()) from error.with_traceback(None)
+        except (EOFError, OSError) as error:
             self._process.join(timeout=FAREWELL)
             code = self._process.exitcode
             message = f"the process of an environment ended by itself with code {code}"
@@ -263,12 +288,24 @@ class ProcessEnv(EnvProxy):
             # collector of Python 3.12.1 and before.
             raise EnvError(message) from error.with_traceback(None)
 
+    def hang_up(self) -> None:
+        """Tells the process to end."""
+        self._connection.close()
+
     def close(self) -> None:
         """Ends the process, which closes the environment unless it hangs."""
-        self._connection.close()
+        self.hang_up()
         self._process.join(self._patience)
         self._process.kill()
         self._process.join()
+
+
+def _limit(connection, seconds):
+    """Limits how long a connection waits in the middle of a message."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        limit = struct.pack("ll", max(1, round(seconds)), 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _serve(connection, env_ctor, bound):
@@ -276,17 +313,15 @@ def _serve(connection, env_ctor, bound):
 
     If it is bound to the thread that started it, it even ends within a call.
     """
-    if bound and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if bound:
+        interruption.end_with_parent()
+    interruption.ignore()
     host = _Host(env_ctor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             ticket, method, args, kwargs = connection.recv()
             connection.send((ticket, host.answer(method, *args, **kwargs)))
     host.close()
-
-
-_PR_SET_PDEATHSIG = 1  # Of linux/prctl.h.
 
 
 def make(
@@ -445,5 +480,7 @@ class BatchEnv:
 
     def close(self) -> None:
         """Closes all environments."""
+        for env in self.envs:
+            env.hang_up()
         for env in self.envs:
             env.close()

@@ -14,8 +14,11 @@ given, and so does `confirm`, which is for moments before something is written.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -99,13 +102,36 @@ def at_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def left_to_parent() -> Iterator[None]:
-    """Makes processes that are started in this context leave signals to this one."""
+    """Blocks signals in processes that are started in this context."""
     resource_tracker.ensure_running()  # Starting it later would unblock SIGINT.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore() -> None:
+    """Leaves signals to the parent of this process, which was started while blocked.
+
+    What it starts in turn can be terminated again.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def end_with_parent() -> None:
+    """Has Linux kill this process when the thread that started it ends."""
+    if sys.platform != "linux":
+        return
+    parent = multiprocessing.parent_process()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent and os.getppid() != parent.pid:  # It has ended before.
+        os._exit(1)
+
+
+_PR_SET_PDEATHSIG = 1  # Of linux/prctl.h.
 
 
 @contextlib.contextmanager

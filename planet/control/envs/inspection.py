@@ -64,7 +64,9 @@ def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
           printed the traceback.
     """
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context) as executor:
+    with concurrent.futures.ProcessPoolExecutor(
+        1, context, interruption.end_with_parent
+    ) as executor:
         try:
             with interruption.left_to_parent():
                 future = executor.submit(_describe, env_ctor)
