@@ -61,7 +61,7 @@ def test_pings(marker, tmp_path):
     for content in contents:
         (tmp_path / "PING").write_bytes(content)
         heartbeat = running.Heartbeat(tmp_path, 1000)
-        assert heartbeat.owner() == "unknown"
+        assert heartbeat.owner() is None
         heartbeat.stop() if heartbeat.start() else pytest.fail("it is not stale")
 
 

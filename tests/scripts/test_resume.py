@@ -61,7 +61,7 @@ def test_run_goes_on_after_sigkill(tmp_path):
         before.append(line)
         if line.startswith("Phase train (epoch 4"):
             break
-    next(process.stdout)  # In the middle of an epoch.
+    before.append(next(process.stdout))  # In the middle of an epoch.
     os.kill(process.pid, signal.SIGKILL)
     process.wait(60)
     episodes = contents(run / "train_episodes")
@@ -83,7 +83,6 @@ def test_run_goes_on_after_sigkill(tmp_path):
     assert list(merged["train"]) == list(range(50, 360, 60))
     for phase, values in events.items():
         assert {step: merged[phase][step] for step in values} == values
-    first, *_, last = read_losses(before).values()
-    goes_on = next(iter(read_losses(after).values()))
-    assert first - last > 300
-    assert abs(goes_on - last) < 0.5 * (first - last)
+    last = max(read_losses(before))
+    assert last > 180
+    assert read_losses(after)[last] == read_losses(before)[last]
