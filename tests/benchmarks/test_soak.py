@@ -22,7 +22,7 @@ from planet.tools import episode_files, weight_files
     ("case", "tries"),
     [
         (workers, 2),
-        (interrupts, 1),
+        pytest.param(interrupts, 1, marks=pytest.mark.slow),
         pytest.param(kills, 1, marks=pytest.mark.slow),
         pytest.param(shared, 100, marks=pytest.mark.slow),
     ],

@@ -211,6 +211,7 @@ def test_the_value_does_not_learn_from_the_policy():
     assert found == [None] * 6
 
 
+@pytest.mark.slow
 def test_a_model_learns_the_same_beside_a_detached_policy():
     models = [make_model(), make_model(**BOTH)]
     groups = [model.variables_by_optimizer["model"] for model in models]
@@ -467,6 +468,7 @@ def state(trained):
     return [x.numpy() for x in [model._marwil._square, *itertools.chain(*groups)]]
 
 
+@pytest.mark.slow
 def test_a_run_continues_with_all_of_policy_and_value(tmp_path):
     whole = make_trainer(tmp_path, max_steps=16, test_steps=2)
     run(whole, 2)

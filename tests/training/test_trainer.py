@@ -219,7 +219,7 @@ def test_learning_rate_ramp(tmp_path):
     assert rates == pytest.approx({10: 2.5e-4, 25: 7.5e-4, 40: 1e-3, 55: 1e-3})
 
 
-@pytest.mark.parametrize("every", [None, 15])
+@pytest.mark.parametrize("every", [pytest.param(None, marks=pytest.mark.slow), 15])
 def test_checkpoints_hold_all_that_a_run_needs(tmp_path, every):
     sizes = {"train_steps": 20, "test_steps": 10, "checkpoint_every": every}
     whole = Run(tmp_path, max_steps=90, **sizes)
