@@ -66,10 +66,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(prog: str) -> Callable[[Main], Main]:
-    """Decorates the main function of a script, which an OSError ends with one line.
+    """Decorates the main function of a script, whose last errors become one line.
 
-    That is one of a full disk, for example, or of a file that may not be read. The exit
-    code is 1.
+    An OSError, such as of a full disk, ends it with exit code 1, and Ctrl-C with 130.
 
     Args:
       prog: Name that the line begins with.
@@ -83,6 +82,9 @@ def main(prog: str) -> Callable[[Main], Main]:
             except OSError as error:
                 print(f"{prog}: error: {error}", file=sys.stderr)
                 return 1
+            except KeyboardInterrupt:
+                print(f"\n{prog}: interrupted", file=sys.stderr)
+                return 130
 
         return run
 

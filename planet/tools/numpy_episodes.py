@@ -272,11 +272,11 @@ class Batches:
     @property
     def state(self) -> str:
         """What is needed to go on with the batch after the last one, as JSON."""
-        return json.dumps([*self._position, self._listed])
+        return json.dumps([*self._position, self._listed, self._seed])
 
     @state.setter
     def state(self, state: str) -> None:
-        *position, self._listed = json.loads(state)
+        *position, self._listed, self._seed = json.loads(state)
         self._position = Position(*position)
         self._round = []
         self._pending = None
