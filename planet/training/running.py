@@ -232,19 +232,28 @@ class Heartbeat:
         """Claims the run unless another worker is alive; returns whether it is ours."""
         self._file = self._own.open("w+b", buffering=0)
         try:
+            is_ours = self._claim()
+        finally:
+            self._own.unlink(missing_ok=True)
+        if is_ours:
+            self._thread.start()
+        else:
+            self._file.close()
+        return is_ours
+
+    def _claim(self) -> bool:
+        """Puts this worker's file in the place of none, or of a stale one."""
+        self._beat()
+        ping = self._read()
+        if ping is not None:
+            if self._is_alive(ping):
+                return False
+            self._remove(ping.__eq__)
             self._beat()
-            ping = self._read()
-            if ping is not None:
-                if self._is_alive(ping):
-                    return False
-                self._remove(ping.__eq__)
-            self._beat()
+        try:
             os.link(self._own, self._ping)
         except FileExistsError:
             return False
-        finally:
-            self._own.unlink(missing_ok=True)
-        self._thread.start()
         return True
 
     def stop(self) -> None:
