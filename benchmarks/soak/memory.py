@@ -1,11 +1,14 @@
 """What a process that trains for long needs: memory, files, threads and traces.
 
 Each try is a run of 20 epochs: 500 updates, 50 collections, 2000 decisions and, with
-pictures, 20 summaries of either phase. Nothing may grow after the first tenth.
+pictures, 20 summaries of either phase. Nothing may grow after the first tenth. Memory is
+looked at when what the C library keeps for its threads was given back to the system:
+when it sets some aside for another thread is a matter of timing.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -70,6 +73,7 @@ def train(logdir: str) -> None:
     samples = []
     for _ in trainer.train(config, tasks.load(config), logdir):
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
         functions = [
             entry
             for entry in gc.get_objects()
