@@ -1,8 +1,8 @@
 """What a process that trains for long needs: memory, files, threads and traces.
 
 Each try is a run of 20 epochs: 500 updates, 50 collections, 2000 decisions and, with
-pictures, 20 summaries of either phase. Nothing may grow after the first tenth. Memory is
-looked at when what the C library keeps for its threads was given back to the system:
+pictures, 20 summaries of either phase. Nothing may grow after the first tenth. What the
+C library keeps for its threads is given back to the system before memory is looked at:
 when it sets some aside for another thread is a matter of timing.
 """
 
