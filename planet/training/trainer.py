@@ -147,6 +147,7 @@ class Trainer:
         self._latents: latents.Collector | None = None
         self._batches: dict[str, numpy_episodes.Batches] = {}
         self._collected = 0  # Sequences trained on when it last was seen what is due.
+        self._before_last = ""  # State of the batches for training, before the last.
         self._traced = False
         self._update = devices.function(_checked(model.update), config.jit)
         self._evaluate = devices.function(_checked(model.evaluate), config.jit)
@@ -281,9 +282,9 @@ class Trainer:
         if config.collect_latents:
             folder = self._logdir / "latents"
             self._latents = latents.Collector(self._model, folder, self.step)
-        while self.step < config.max_steps:
+        while self.step < config.max_steps or unfinished:
             epoch, done = divmod(self.step // self._batch, sum(self._lengths.values()))
-            phase = "train" if done < self._lengths["train"] else "test"
+            phase = "train" if done < self._lengths["train"] or unfinished else "test"
             simulations: Sequence[Simulation] = []
             report = define_summaries.Report(self.step, config.discrete_action)
             define_summaries.say(
@@ -330,15 +331,22 @@ class Trainer:
           The last batch.
         """
         config, length = self._config, self._lengths["train"]
+        batches = self._batches["train"]
         trained = (epoch * length + done) * self._batch
         if self._collected < trained:  # An interruption kept it from being collected.
             self._collect(collect, trained, report)
             self._save(report)
+        left = math.ceil((config.max_steps - self.step) / self._batch)
+        left = min(left, length - done)
+        if left <= 0:
+            batches.state = self._before_last
+            data = next(batches)
         with self._progress("train", epoch, done) as progress:
-            for _ in range(done, length):
+            for _ in range(left):
                 rate = tf.constant(learning_rate(config, trained), tf.float32)
                 with report.updating(), self._tracing_interruptible():
-                    data = next(self._batches["train"])
+                    self._before_last = batches.state
+                    data = next(batches)
                     results = self._update(data, rate, self._seeds.next())
                     self._advance("train", report, progress, *results)
                 report.set("learning_rate", rate)
@@ -346,9 +354,7 @@ class Trainer:
                 self._collect(collect, trained, report)
                 if trained // self._batch * LINES_PER_PHASE % length < LINES_PER_PHASE:
                     self._print_line(report, "train", data)
-                if self.step >= config.max_steps:
-                    break
-                if self._is_checkpoint_due():
+                if self._is_checkpoint_due() and self.step < config.max_steps:
                     self._save(report)
         return data
 
@@ -463,6 +469,7 @@ class Trainer:
         place = {
             "collected": self._collected,
             "batches": {phase: x.state for phase, x in self._batches.items()},
+            "before_last": self._before_last,
             "report": report.state if report else None,
         }
         self._place.assign(json.dumps(place))
@@ -480,6 +487,7 @@ class Trainer:
         if not place:
             return None
         self._collected = place["collected"]
+        self._before_last = place["before_last"]
         for phase, state in place["batches"].items():
             self._batches[phase].state = state
         return place["report"]

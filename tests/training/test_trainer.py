@@ -434,6 +434,29 @@ def test_an_error_while_collecting_leaves_a_checkpoint(tmp_path):
     assert again.collected == [15, 20, 25, 30]  # What failed is done first.
 
 
+@pytest.mark.parametrize("max_steps", [15, 20])
+def test_an_error_after_the_last_update_of_a_phase_costs_no_report(tmp_path, max_steps):
+    class Failing(Run):
+        def _collect(self, trained):
+            if trained == 15 and not self.restored:
+                raise LookupError
+            return super()._collect(trained)
+
+    settings = {"train_steps": 15, "test_steps": 5, "max_steps": max_steps}
+    with pytest.raises(LookupError):
+        list(Failing(tmp_path / "failed", **settings).scores())
+    again = Failing(tmp_path / "failed", **settings)
+    list(again.scores())
+    assert again.collected == [15]
+    whole = Run(tmp_path / "whole", **settings)
+    list(whole.scores())
+    losses, expected = (
+        read(tmp_path / name / "train")["loss/total"] for name in ("failed", "whole")
+    )
+    assert [step for step, _ in losses] == [15]
+    assert len(expected) == 1
+
+
 def test_a_run_that_was_lost_is_not_written_to(tmp_path):
     def lose():
         if run.trainer.step == 15:
