@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (runs.RunError, parameters.ParameterError) as error:
         parser.error(str(error))
     settings = {
-        "run": str(run.absolute()),
+        "run": "/".join(run.absolute().parts[-2:]),
         "checkpoint": step,
         "iterations": args.iterations,
         "seed": args.seed,
