@@ -50,7 +50,7 @@ def _problems(training, run, kind, seconds, step) -> list[str]:
     last = lines[-1] if lines else ""
     found = trainings.problems(run)
     # Before it runs any code of ours, a signal ends Python in its own way.
-    if code != 128 + kind and not (code == -kind and not run.exists()):
+    if code != 128 + kind and not (code == -kind and not lines):
         found.append(f"exit code {code}")
     if seconds > PATIENCE:
         found.append(f"took {seconds:.1f} s")

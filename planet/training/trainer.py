@@ -291,37 +291,37 @@ class Trainer:
                 f"Phase {phase} (epoch {epoch + 1}, step {self.step} of "
                 f"{config.max_steps})."
             )
-            if phase == "train":
-                if unfinished:
-                    report.restore(unfinished)
-                data = self._train(epoch, done, collect, report)
-            else:
-                with self._kept():
+            with contextlib.ExitStack() as stack:
+                if phase == "train":
+                    if unfinished:
+                        report.restore(unfinished)
+                    data = self._train(epoch, done, collect, report)
+                    stack.enter_context(self._kept(report))
+                else:
+                    stack.enter_context(self._kept())
                     data = self._test(epoch, done - self._lengths["train"], report)
                     simulations = test()
-                report.add_simulations(simulations)
-                self._print_line(report, phase, data)
-                self._score = report.score
-            unfinished = None
-            report.print_speed()
-            report.set("episodes", count_episodes(phase))
-            report.set("env_steps", count_env_steps())
-            report.set("updates", self.updates)
-            report.set("minutes", self.minutes)
-            interruption.confirm()
-            with self._kept(), writers[phase].as_default(self.step):
-                report.write(self.step)
+                    report.add_simulations(simulations)
+                    self._print_line(report, phase, data)
+                    self._score = report.score
+                unfinished = None
+                report.print_speed()
+                report.set("episodes", count_episodes(phase))
+                report.set("env_steps", count_env_steps())
+                report.set("updates", self.updates)
+                report.set("minutes", self.minutes)
+                interruption.confirm()
+                with writers[phase].as_default(self.step):
+                    report.write(self.step)
+                    if self._has_pictures(epoch):
+                        self._pictures.write_batch(data, self.step)
+                        self._pictures.write_simulations(simulations)
+                        self._write_measures(data, simulations)
                 writers[phase].flush()
-                if phase == "test" or self.step >= config.max_steps:
-                    self._save()
-                if phase == "test":
-                    self._save_if_best(report.score)
-                if self._has_pictures(epoch):
-                    self._pictures.write_batch(data, self.step)
-                    self._pictures.write_simulations(simulations)
-                    self._write_measures(data, simulations)
-                    writers[phase].flush()
+            if phase == "test" or self.step >= config.max_steps:
+                self._save()
             if phase == "test":
+                self._save_if_best(report.score)
                 yield report.score
 
     def _train(self, epoch, done, collect, report) -> dict[str, tf.Tensor]:
