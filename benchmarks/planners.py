@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import figure
+from matplotlib import figure, ticker
 
 from benchmarks import learning
 from planet.control import planners
@@ -161,6 +161,8 @@ def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
             panel.plot(places, means, "o-", color=color, label=planner, ms=4)
             panel.fill_between(places, *limits, color=color, alpha=0.12, lw=0)
         panel.set(xscale="log", xlabel=f"{cost} of a decision", ylabel="return")
+        panel.xaxis.set_major_formatter(ticker.ScalarFormatter())
+        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
         plot_scores.tidy(panel)
     panels["samples"].legend(frameon=False)
     return drawing
