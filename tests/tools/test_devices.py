@@ -40,6 +40,7 @@ assert not tf.config.experimental.tensor_float_32_execution_enabled()
 """
 
 
+@pytest.mark.slow
 def test_memory_growth_is_set_before_the_first_operation(tmp_path):
     program = FIRST.replace("LOGDIR", repr(str(tmp_path / "00001")))
     subprocess.run([sys.executable, "-c", program], check=True)

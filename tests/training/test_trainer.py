@@ -289,6 +289,7 @@ def test_a_test_phase_that_was_interrupted_is_repeated(tmp_path):
     assert [x for x, _ in read(tmp_path / "test")["score"]] == [30, 60]
 
 
+@pytest.mark.slow
 def test_minutes_go_on_after_an_interruption_without_its_duration(tmp_path):
     sizes = {"train_steps": 5, "test_steps": 5}
     before = time.perf_counter()
