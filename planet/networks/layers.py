@@ -2,7 +2,7 @@
 
 TensorFlow sums the gradient of `bias_add` in the type of its inputs. In bfloat16, such
 a sum stops growing at 256 times its terms, which is nothing beside the 1.6 million
-pixels of a batch. The gradient of `+` is summed in float32.
+pixels of a batch. Here it is summed in float32.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ import tensorflow as tf
 def add_bias(products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Adds a bias [D] to products [..., D] of the same type."""
     if products.dtype == tf.bfloat16:
-        return products + bias
+        return _add_rounded(products, bias)
     return tf.nn.bias_add(products, bias)
+
+
+@tf.custom_gradient
+def _add_rounded(products: tf.Tensor, bias: tf.Tensor):
+    def gradient(upstream):
+        axes = list(range(upstream.shape.rank - 1))
+        return upstream, tf.reduce_sum(upstream, axes)  # Which sums in float32.
+
+    return tf.nn.bias_add(products, bias), gradient
 
 
 class Dense(keras.layers.Dense):
