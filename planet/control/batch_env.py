@@ -22,7 +22,6 @@ import queue
 import socket
 import struct
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing import util
@@ -143,13 +142,15 @@ class EnvProxy(abc.ABC):
 
     def _wait_until(self, is_there: Callable[[float], bool]) -> None:
         """Waits until a function of how long to wait says that the answer is there."""
-        start = time.monotonic()
+        waited = 0.0
         while not is_there(GLANCE):
             interruption.check()
-            if self._timeout and time.monotonic() - start > self._timeout:
-                raise EnvError(
-                    f"the environment gave no answer for {self._timeout:g} s"
-                )
+            waited += GLANCE  # Not by a clock, as this process may be stopped too.
+            if self._timeout and waited > self._timeout:
+                raise EnvError(self._no_answer())
+
+    def _no_answer(self) -> str:
+        return f"the environment gave no answer for {self._timeout:g} s"
 
     @abc.abstractmethod
     def _start(self) -> None:
@@ -460,23 +461,23 @@ class BatchEnv:
         Raises:
           EnvError: It failed once more.
         """
-        for attempt in range(1, RETRIES + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return play()
             except EnvError as error:
+                if attempt > RETRIES:
+                    attempts = f"task {name!r} failed {attempt} times in a row"
+                    raise EnvError(f"{attempts}; the last time: {error}") from error
                 reason = str(error).splitlines()[0]
-                print(
-                    f"Episode of {name} dropped, tried again ({attempt} of {RETRIES}): "
-                    f"{reason}",
-                    flush=True,
-                )
-                for env in self.envs:
-                    env.restart()
-        try:
-            return play()
-        except EnvError as error:
-            attempts = f"task {name!r} failed {RETRIES + 1} times in a row"
-            raise EnvError(f"{attempts}; the last time: {error}") from error
+            print(
+                f"Episode of {name} dropped, tried again ({attempt} of {RETRIES}): "
+                f"{reason}",
+                flush=True,
+            )
+            for env in self.envs:
+                env.restart()
 
     def close(self) -> None:
         """Closes all environments."""

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 
 import gymnasium
@@ -87,6 +88,15 @@ class Hanging(gymnasium.Wrapper):
                 time.sleep(60)
 
 
+class StoppingMidway(gymnasium.Wrapper):
+    """Stops its process while the answer, too long for a pipe, is being sent."""
+
+    def step(self, action):
+        *results, info = self.env.step(action)
+        threading.Timer(0.3, stop).start()
+        return *results, {**info, "much": bytes(10**7)}
+
+
 class FailingOnce(gymnasium.Wrapper):
     """Does a thing in the second step, unless a file says that it was done before."""
 
@@ -118,6 +128,10 @@ def failing(where):
 
 def dying():
     return Dying(CountingEnv())
+
+
+def stopping_midway():
+    return StoppingMidway(CountingEnv())
 
 
 def hanging(busily=False):

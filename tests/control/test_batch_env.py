@@ -143,6 +143,16 @@ def test_an_environment_that_hangs_is_not_waited_for(isolate):
         assert time.monotonic() - start < 6
 
 
+def test_an_environment_that_stops_within_an_answer_is_not_waited_for():
+    env = batch_env.make(counting_env.stopping_midway, timeout=2)
+    env.reset()
+    wait = env.step_async(np.zeros(1))
+    time.sleep(1)
+    with pytest.raises(EnvError, match="gave no answer for 2 s"):
+        wait()
+    env.close()
+
+
 def test_an_interruption_does_not_wait_for_an_environment():
     def interrupt():
         raise KeyboardInterrupt
