@@ -40,8 +40,7 @@ def run(
         if before > 6_000:
             number, before = number + 1, 0
         progress()
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def _problems(training, run, kind, seconds, step) -> list[str]:

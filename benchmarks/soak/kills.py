@@ -42,8 +42,7 @@ def run(
     training = trainings.Training(logdir, PARAMS)
     training.process.wait(600)
     losses += [f"end: {x}" for x in _unfinished(training, logdir / "00001")]
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def _problems(training, run, saved, begun) -> list[str]:

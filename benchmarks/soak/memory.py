@@ -55,8 +55,7 @@ def run(
             if late[key] > early[key]:
                 losses.append(f"{index}: {key} grew from {early[key]} to {late[key]}")
         progress()
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def train(logdir: str) -> None:

@@ -1,6 +1,6 @@
 """What a case of the soak test reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 Progress = Callable[[], None]
@@ -18,3 +18,9 @@ class Outcome(NamedTuple):
     tried: int
     survived: int
     losses: list[str]
+
+
+def count(tries: int, losses: Sequence[str]) -> Outcome:
+    """The outcome of attempts, of which each loss names one before its first colon."""
+    failed = {line.partition(":")[0] for line in losses}
+    return Outcome(tries, tries - len(failed), list(losses))

@@ -56,8 +56,7 @@ def run(
         found = [read(x / "00001") for x in (folder / f"{index}_whole", logdir)]
         losses += [f"{index}: {name} differ" for name in differences(*found)]
         progress()
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def read(run: pathlib.Path) -> Results:

@@ -66,8 +66,7 @@ def run(
         for path in sorted(logdir.iterdir())
         for problem in _problems(path)
     ]
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def _start(logdir, runs):

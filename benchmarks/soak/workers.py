@@ -64,8 +64,7 @@ def run(
         problems = _try(folder / str(index), kind, index)
         losses += [f"{index}: {kind}: {problem}" for problem in problems]
         progress()
-    failed = {line.partition(":")[0] for line in losses}
-    return outcome.Outcome(tries, tries - len(failed), losses)
+    return outcome.count(tries, losses)
 
 
 def _try(folder, kind, seed):
