@@ -12,7 +12,7 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import configs
-from planet.tools import atomic_files, cli, parameters, weight_files
+from planet.tools import atomic_files, checkpoint_files, cli, parameters
 
 BEST = "checkpoints/best"
 
@@ -70,13 +70,7 @@ def checkpoints(run: pathlib.Path, folder: str = "checkpoints") -> dict[int, str
       run: folder of the run.
       folder: where in it; `BEST` holds the one with the best test score.
     """
-    found = {}
-    for path in (run / folder).glob("ckpt-*"):
-        step = path.stem.removeprefix("ckpt-")
-        complete = path.suffix == ".index" or weight_files.is_folder(path)
-        if step.isdecimal() and complete:
-            found[int(step)] = str(path.with_suffix(""))
-    return dict(sorted(found.items()))
+    return checkpoint_files.find(run / folder)
 
 
 def choose_checkpoint(

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1  # Of linux/prctl.h.
 
 
 class Interrupted(KeyboardInterrupt):
@@ -129,9 +130,6 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent and os.getppid() != parent.pid:  # It has ended before.
         os._exit(1)
-
-
-_PR_SET_PDEATHSIG = 1  # Of linux/prctl.h.
 
 
 @contextlib.contextmanager

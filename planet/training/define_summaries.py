@@ -56,7 +56,7 @@ class Report:
     @property
     def score(self) -> float:
         """Mean return of the phase's episodes; nan if there was none."""
-        return self._means().get("score", float("nan"))
+        return self._mean("score")
 
     def add(
         self, losses: Mapping[str, tf.Tensor], metrics: Mapping[str, tf.Tensor]
@@ -121,7 +121,8 @@ class Report:
             key: [np.ravel(part).tolist() for part in parts]
             for key, parts in self._histograms.items()
         }
-        return {"sums": self._sums(), "scores": self._scores, "histograms": histograms}
+        sums = {key: self._sum(key) for key in self._earlier | self._phase}
+        return {"sums": sums, "scores": self._scores, "histograms": histograms}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from the `state` of a report of the same phase."""
@@ -147,7 +148,7 @@ class Report:
 
     def write(self, step: int) -> None:
         """Writes scalars and histograms to the default writer."""
-        values = self._means()
+        values = {key: self._mean(key) for key in self._earlier | self._phase}
         seconds = time.perf_counter() - self._started
         values["steps_per_second"] = (step - self._first_step) / seconds
         values |= self._rates()
@@ -160,18 +161,18 @@ class Report:
         for key, parts in self._histograms.items():
             tf.summary.histogram(key, np.concatenate([np.ravel(x) for x in parts]))
 
-    def _sums(self) -> dict[str, tuple[float, int]]:
-        """Sums over the phase, and how many values went into them."""
-        sums = dict(self._earlier)
-        for key, values in self._phase.items():
-            total, amount = sums.get(key, (0.0, 0))
+    def _sum(self, key: str) -> tuple[float, int]:
+        """A sum over the phase, and how many values went into it."""
+        total, amount = self._earlier.get(key, (0.0, 0))
+        if values := self._phase.get(key):
             total += _mean(values) * len(values)
-            sums[key] = total, amount + len(values)
-        return sums
+            amount += len(values)
+        return total, amount
 
-    def _means(self) -> dict[str, float]:
-        """Means over the phase."""
-        return {key: total / amount for key, (total, amount) in self._sums().items()}
+    def _mean(self, key: str) -> float:
+        """A mean over the phase; nan if there was no value."""
+        total, amount = self._sum(key)
+        return total / amount if amount else float("nan")
 
     def _count(self, kind: str, amount: int, seconds: float) -> None:
         self._amounts[kind] += amount

@@ -22,6 +22,7 @@ import tqdm
 
 from planet.tools import (
     atomic_files,
+    checkpoint_files,
     devices,
     episode_files,
     interruption,
@@ -29,6 +30,7 @@ from planet.tools import (
     numpy_episodes,
     schedule,
     tf1_checkpoint,
+    weight_files,
 )
 from planet.training import data as data_lib
 from planet.training import (
@@ -204,8 +206,15 @@ class Trainer:
         Raises:
           CheckpointError: all are damaged, or one lacks what this run needs.
         """
-        paths = self._stored()
-        for path in paths:
+        folder = self._manager.directory
+        paths = [
+            path
+            for path in checkpoint_files.find(folder).values()
+            if not weight_files.is_folder(
+                path
+            )  # There is nothing else to resume in it.
+        ]
+        for path in reversed(paths):
             try:
                 self._restore(path)
             except tf1_checkpoint.DamagedCheckpointError as error:
@@ -213,20 +222,11 @@ class Trainer:
             else:
                 return True
         if paths:
-            folder = self._manager.directory
             message = (
                 f"all checkpoints in {folder} are damaged; remove them to start anew"
             )
             raise tf1_checkpoint.CheckpointError(message)
         return False
-
-    def _stored(self) -> list[str]:
-        """Prefixes of the checkpoints, newest first."""
-        paths = pathlib.Path(self._manager.directory).glob("ckpt-*.index")
-        found = {int(path.stem.removeprefix("ckpt-")): path for path in paths}
-        return [
-            str(found[step].with_suffix("")) for step in sorted(found, reverse=True)
-        ]
 
     def _restore(self, path: str) -> None:
         tf1_checkpoint.load(self._model, path)  # Names each weight that is missing.
