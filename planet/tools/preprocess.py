@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from planet.tools import noise
 
+# More would be rounded up to the next level, once in some millions of pixels.
+BELOW_ONE = 1 - 2**-16
+
 
 def prepare(data: Mapping[str, tf.Tensor], bits: int) -> dict[str, tf.Tensor]:
     """Observations of environments, or batches of episodes, with images preprocessed.
@@ -36,7 +39,8 @@ def preprocess(image: tf.Tensor, bits: int) -> tf.Tensor:
     image = tf.cast(image, tf.float32)
     bins = 2**bits
     image = tf.floor(image / 2 ** (8 - bits)) / bins
-    return image + noise.uniform(tf.shape(image)) / bins - 0.5
+    spread = tf.minimum(noise.uniform(tf.shape(image)), BELOW_ONE)
+    return image + spread / bins - 0.5
 
 
 def postprocess(image: tf.Tensor, bits: int) -> tf.Tensor:

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planet.tools import preprocess
+from planet.tools import noise, preprocess
 
 
 @given(st.integers(1, 8))
@@ -26,6 +26,18 @@ def test_preprocess_spreads_levels_evenly():
     assert values.min() == pytest.approx(low, abs=1e-4)
     assert values.max() == pytest.approx(low + 1 / 32, abs=1e-4)
     assert values.mean() == pytest.approx(low + 1 / 64, abs=1e-4)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_the_highest_noise_stays_below_the_next_level(bits, monkeypatch):
+    highest = np.nextafter(np.float32(1), np.float32(0))
+    monkeypatch.setattr(noise, "uniform", lambda shape: tf.fill(shape, highest))
+    image = np.arange(256, dtype=np.uint8)
+    result = preprocess.preprocess(tf.constant(image), bits)
+    width = 2 ** (8 - bits)
+    assert result.numpy().max() < 0.5
+    quantised = preprocess.postprocess(result, bits).numpy()
+    assert quantised.tolist() == (image // width * width).tolist()
 
 
 def test_postprocess_clips_what_the_model_overdraws():
