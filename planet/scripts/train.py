@@ -33,10 +33,8 @@ BY_NAME = (
 )
 
 
-def process(
-    logdir: pathlib.Path, config: ml_collections.ConfigDict
-) -> Generator[float]:
-    """Trains the run in a folder and yields its test scores.
+def process(logdir: pathlib.Path, config: ml_collections.ConfigDict) -> Generator[Any]:
+    """Trains the run in a folder and yields the results of its phases.
 
     Args:
       logdir: Folder of the run. If it has settings already, they are kept.
@@ -99,17 +97,27 @@ def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
     try:
         params = parameters.parse(args.params, "--params")
         config = configs.load(args.config, params, args.logdir, source="--params")
-        _check_checkpoint(config.checkpoint_to_load)
-        chosen = tasks.load(config)
-        if any(task.renders for task in chosen):
-            opengl.require_isolation(config.isolate_envs)
+        check(config)
     except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
-    for warning in rules.warn_of_short_horizons(config, chosen):
-        print(warning, flush=True)
     # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return config
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Makes sure that a run can start, and warns of what it would regret.
+
+    Raises:
+      ParameterError: A checkpoint or a task cannot be used.
+      OpenGLError: The tasks render where TensorFlow computes.
+    """
+    _check_checkpoint(config.checkpoint_to_load)
+    chosen = tasks.load(config)
+    if any(task.renders for task in chosen):
+        opengl.require_isolation(config.isolate_envs)
+    for warning in rules.warn_of_short_horizons(config, chosen):
+        print(warning, flush=True)
 
 
 def _check_checkpoint(path: str | None) -> None:

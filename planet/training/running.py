@@ -23,6 +23,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 from planet.tools import interruption
 
@@ -46,7 +47,7 @@ class Experiment:
     def __init__(
         self,
         logdir: str | os.PathLike | None,
-        process_fn: Callable[[pathlib.Path], Generator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[Any]],
         num_runs: int = 1,
         ping_every: float = 0,
         resume_runs: bool = True,
@@ -56,7 +57,7 @@ class Experiment:
         Args:
           logdir: Folder of the runs' folders `00001`…; None: a temporary folder.
           process_fn: Function that continues the run in a folder, which may be empty,
-              and yields its scores.
+              and yields results.
           num_runs: Number of runs, or of new runs if runs are not resumed.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
           resume_runs: Continue unfinished runs rather than start new ones.
@@ -99,7 +100,7 @@ class Experiment:
             run = self.current = Run(folder, self._process_fn, self._ping_every)
             if run.acquire():
                 yield run
-                if run.failed:
+                if run.error:
                     self.failed.append(run)
 
     def _folders(self) -> Iterator[pathlib.Path]:
@@ -111,23 +112,28 @@ class Experiment:
 
 
 class Run:
-    """One run, in a folder of its own; iterating trains it and yields its scores."""
+    """One run, in a folder of its own; iterating trains it and yields results.
+
+    Attributes:
+      logdir: Its folder.
+      error: What it ended with, if that was an error.
+    """
 
     def __init__(
         self,
         logdir: pathlib.Path,
-        process_fn: Callable[[pathlib.Path], Generator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[Any]],
         ping_every: float = 0,
     ):
         """Creates nothing on disk yet.
 
         Args:
           logdir: Folder of the run.
-          process_fn: Function that returns an iterator of scores, given the folder.
+          process_fn: Function that yields results, given the folder.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
         """
         self.logdir = logdir
-        self.failed = False
+        self.error: Exception | None = None
         self._process_fn = process_fn
         self._heartbeat = Heartbeat(logdir, ping_every) if ping_every else None
         self._done = logdir / "DONE"
@@ -157,21 +163,21 @@ class Run:
         self._fail.unlink(missing_ok=True)
         return True
 
-    def __iter__(self) -> Iterator[float]:
-        """Trains and yields scores; an error is printed and kept in the folder."""
+    def __iter__(self) -> Iterator[Any]:
+        """Trains and yields results; an error is printed and kept in the folder."""
         try:
             with (
                 interruption.required(self._require_ownership),
-                contextlib.closing(self._process_fn(self.logdir)) as scores,
+                contextlib.closing(self._process_fn(self.logdir)) as results,
             ):
-                for score in scores:
+                for result in results:
                     interruption.confirm()
-                    yield score
+                    yield result
             self._require_ownership()
         except RunLostError as error:
             _say(f"Stop {self.logdir}: {error}")
-        except Exception:
-            self.failed = True
+        except Exception as error:
+            self.error = error
             trace = traceback.format_exc()
             print(trace, file=sys.stderr, flush=True)
             with contextlib.suppress(OSError):  # The disk may be what failed.

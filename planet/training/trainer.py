@@ -76,16 +76,6 @@ class Phase(NamedTuple):
 
 def train(
     config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
-) -> Iterator[float]:
-    """Trains an agent as `phases` does, and yields the score of each test phase."""
-    with contextlib.closing(phases(config, tasks, logdir)) as results:
-        for phase in results:
-            if phase.name == "test":
-                yield phase.score
-
-
-def phases(
-    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
 ) -> Generator[Phase]:
     """Trains an agent; resumes an interrupted run in the same folder.
 

@@ -208,10 +208,8 @@ def test_report(discrete, tmp_path, capsys):
     with writer.as_default(30):
         report.write_histograms()
     writer.close()
-    histograms = {
-        tag: found[0].value
-        for tag, found in events.read(tmp_path, "histograms").items()
-    }
+    found = events.read(tmp_path, "histograms")
+    histograms = {tag: values[0].value for tag, values in found.items()}
     scalars = report.scalars(30)
     assert scalars.pop("steps_per_second") > 0
     assert scalars == {
