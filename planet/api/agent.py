@@ -163,11 +163,13 @@ class Agent:
         self._take(action)
         self._planner.observe(self._prepare(observation), self._seeds.next())
 
-    def imagine(self, actions: np.ndarray) -> Arrays:
-        """Dreams of what would follow from actions, which changes no memory.
+    def imagine(self, actions: np.ndarray, go_on: bool = False) -> Arrays:
+        """Dreams of what would follow from actions.
 
         Args:
           actions: one after the other, [H, A].
+          go_on: whether the state becomes that of the end of the dream, which the next
+            one goes on from; otherwise it stays.
 
         Returns:
           By name, arrays [H, ...] of what is expected after each action: `image` uint8
@@ -183,6 +185,8 @@ class Agent:
             seed = tf.constant(self._seeds.next())
             state, decoded = self._transition(state, tf.constant(action[None]), seed)
             dream.append(_without_batch(decoded))
+        if go_on:
+            self._planner.memory = {**memory, "state": state}
         return {key: np.stack([step[key] for step in dream]) for key in dream[0]}
 
     def decode(self, state: Arrays | None = None) -> Arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from planet.control.envs.task import Task
 from planet.scripts import configs, tasks
 
 Observation = dict[str, np.ndarray]
+# Nothing is learned, so episodes may be shorter than what is learned from at once.
+ANY_LENGTH = {"batch_shape": [1, 1], "overshooting": 0}
 
 
 def make_env(task: str, params: Mapping[str, Any] | None = None) -> Env:
@@ -27,7 +30,7 @@ def make_env(task: str, params: Mapping[str, Any] | None = None) -> Env:
     Raises:
       ValueError: there is no such task, or setting.
     """
-    config = configs.load("default", {**(params or {}), "tasks": [task]})
+    config = configs.load("default", {**ANY_LENGTH, **(params or {}), "tasks": [task]})
     (found,) = tasks.load(config)
     return Env(found, config)
 
@@ -73,8 +76,15 @@ class Env:
         """Space of actions [A], each entry from -1 to 1; choices are one-hot."""
         return self._proxy.action_space
 
-    def reset(self, seed: int | None = None) -> Observation:
+    def reset(
+        self, seed: int | None = None, record_to: str | os.PathLike | None = None
+    ) -> Observation:
         """Starts an episode; with the same seed, the same one.
+
+        Args:
+          seed: of all that is random in the environment.
+          record_to: folder to which the episode is written when it is over, as those
+            that agents learn from are; None: nowhere.
 
         Returns:
           The first observation, by name.
@@ -82,7 +92,8 @@ class Env:
         Raises:
           EnvError: the environment failed, or gave no answer in time.
         """
-        observation, _ = self._proxy.reset(seed)
+        options = {"record_to": os.fspath(record_to)} if record_to else {}
+        observation, _ = self._proxy.reset(seed, options)
         self._on_reset()
         return observation
 

@@ -7,17 +7,12 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
-import io
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 
-import ml_collections
-from ruamel import yaml
-
-from planet.scripts import configs, runs
+from planet.scripts import runs
 from planet.tools import cli, parameters, weight_files
 
 PROG = "planet.scripts.export"
@@ -56,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         weight_files.write(partial / "checkpoints" / f"ckpt-{step}", weights)
         runs.save_config(config, partial / "config.yaml")
         name = args.output.absolute().name
-        text = README.format(name=name, step=step, train=train_command(config, name))
+        text = README.format(
+            name=name, step=step, train=runs.train_command(config, f"runs/{name}")
+        )
         (partial / "README.md").write_text(text, encoding="utf-8")
         partial.rename(args.output)
     except (tf1_checkpoint.CheckpointError, ValueError, OSError) as error:
@@ -68,25 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     count = sum(value.size for value in weights.values())
     print(f"{count:,} weights of step {step} in {args.output}: {size:.1f} MB.")
     return 0
-
-
-def train_command(config: ml_collections.ConfigDict, name: str) -> str:
-    """The shortest command that trains a run with these settings."""
-    tasks = {"tasks": config.tasks}
-    changes = {
-        key: runs.differences(configs.load(key, tasks), config)
-        for key in configs.CONFIGS
-    }
-    nearest = min(changes, key=lambda key: len(changes[key]))
-    params = tasks | {key: config[key] for key in changes[nearest]}
-    writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
-    writer.default_flow_style, writer.width = True, sys.maxsize
-    writer.sort_base_mapping_type_on_output = False
-    writer.dump(params, text)
-    return (
-        f"python -m planet.scripts.train --logdir runs/{name} --config {nearest} "
-        f"--params {shlex.quote(text.getvalue().strip())}"
-    )
 
 
 def _make_parser() -> cli.Parser:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -158,6 +160,24 @@ def read_config(
     except parameters.UnknownWordError as error:
         raise error.at("") from None
     return configs.load(name, values | given, path.parent, source=str(path))
+
+
+def train_command(config: ml_collections.ConfigDict, logdir: str) -> str:
+    """The shortest command that trains a run with these settings in a logdir."""
+    tasks = {"tasks": config.tasks}
+    changes = {
+        key: differences(configs.load(key, tasks), config) for key in configs.CONFIGS
+    }
+    nearest = min(changes, key=lambda key: len(changes[key]))
+    params = tasks | {key: config[key] for key in changes[nearest]}
+    writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
+    writer.default_flow_style, writer.width = True, sys.maxsize
+    writer.sort_base_mapping_type_on_output = False
+    writer.dump(params, text)
+    return (
+        f"python -m planet.scripts.train --logdir {shlex.quote(logdir)} "
+        f"--config {nearest} --params {shlex.quote(text.getvalue().strip())}"
+    )
 
 
 def differences(

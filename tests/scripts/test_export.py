@@ -67,7 +67,7 @@ def test_command_is_the_shortest():
     config = configs.load("cpu", params)
     settings = {key: config[key] for key in configs.PARAMETERS}
     written = configs.load("newhp", settings)
-    name, found, _ = settings_of(export.train_command(written, "x"))
+    name, found, _ = settings_of(runs.train_command(written, "runs/x"))
     assert (name, found) == ("cpu", params)
 
 
