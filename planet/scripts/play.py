@@ -56,9 +56,8 @@ class World:
       record_to: folder for its episodes, if they are to be recorded.
     """
 
-    caption = "the task"
-
     def __init__(self, env: planet.Env, record_to: pathlib.Path | None = None):
+        self.caption = env.task.name
         self._env = env
         self._record_to = record_to
 
@@ -81,9 +80,8 @@ class Dream:
       length: steps of a dream.
     """
 
-    caption = "a dream"
-
     def __init__(self, agent: planet.Agent, env: planet.Env, length: int):
+        self.caption = f"a dream of {env.task.name}"
         self._agent = agent
         self._env = env
         self._length = length
