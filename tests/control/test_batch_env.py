@@ -286,11 +286,17 @@ env.close()
 """
 
 
-def test_a_script_needs_no_guard(tmp_path):
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_script_needs_no_guard(interactive, tmp_path):
+    program = SCRIPT.format(ctor="functools.partial(DummyEnv, action_size=3)")
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(ctor="functools.partial(DummyEnv, action_size=3)"))
+    script.write_text(program)
     result = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120
+        [sys.executable, "-" if interactive else script],  # As in a notebook.
+        input=program,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert len(result.stdout.splitlines()) == 2
