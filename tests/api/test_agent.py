@@ -4,16 +4,8 @@ import pytest
 import planet
 from planet.scripts import configs, runs
 from planet.tools import parameters
+from tests.api.small import SMALL
 
-SMALL = {
-    "tasks": ["dummy"],
-    "isolate_envs": "thread",
-    "dumbnet": True,
-    "action_repeat": 100,
-    "train_steps": 5,
-    "test_steps": 5,
-    "max_steps": 10,
-}
 KINDS = {
     "rssm": {},
     "warm start": {"warm_start": True, "planner": "icem"},

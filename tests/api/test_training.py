@@ -2,27 +2,19 @@ import pytest
 
 import planet
 from planet.control import batch_env
-
-SMALL = {
-    "tasks": ["dummy"],
-    "isolate_envs": "thread",
-    "dumbnet": True,
-    "action_repeat": 100,
-    "train_steps": 5,
-    "test_steps": 5,
-    "max_steps": 20,
-}
+from tests.api.small import SMALL
 
 
 def test_a_run_that_is_left_goes_on(tmp_path):
-    phases = planet.train("debug", SMALL, tmp_path)
+    params = {**SMALL, "max_steps": 20}
+    phases = planet.train("debug", params, tmp_path)
     first = next(phases)
     phases.close()
-    rest = list(planet.train("debug", SMALL, tmp_path))
+    rest = list(planet.train("debug", params, tmp_path))
     steps = [phase.step for phase in (first, *rest)]
     assert steps == [5, 10, 15, 20]
     assert (tmp_path / "00001" / "DONE").exists()
-    assert list(planet.train("debug", SMALL, tmp_path)) == []
+    assert list(planet.train("debug", params, tmp_path)) == []
 
 
 def test_settings_are_checked_before_anything_is_created(tmp_path):
