@@ -15,15 +15,10 @@ KINDS = {
     "clockwork": {"model_size": [5, 5], "state_size": [3, 3], "cw_tau": [1, 4]},
     "policy": {"planner": "pop_p", "use_policy": True, "warm_start": True},
 }
-QUICK = ("warm start",)
 
 
 @pytest.fixture(
-    scope="module",
-    params=[
-        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in KINDS
-    ],
+    scope="module", params=[pytest.param(x, marks=pytest.mark.slow) for x in KINDS]
 )
 def run(request, tmp_path_factory):
     """Folder of a trained run."""

@@ -5,6 +5,7 @@ from planet.control import batch_env
 from tests.api.small import SMALL
 
 
+@pytest.mark.slow
 def test_a_run_that_is_left_goes_on(tmp_path):
     params = {**SMALL, "max_steps": 20}
     phases = planet.train("debug", params, tmp_path)
