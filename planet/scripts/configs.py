@@ -435,7 +435,9 @@ def cpu() -> dict[str, Any]:
         "test_steps": 160,
         "max_steps": 230_000,
         "num_seed_episodes": 10,
-        "collect_every": 1600,
+        "collect_every": 8000,
+        "collect_batch_size": 5,
+        "precision": "auto",
     }
 
 
