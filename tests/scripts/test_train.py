@@ -36,7 +36,7 @@ def run_train(run_python, tmp_path):
         ),
         (
             ("--params", "{tasks: [nope]}"),
-            "unknown task 'nope' in --params; did you mean '",
+            "unknown task 'nope' in --params; known: 'cartpole_balance', ",
         ),
         (
             ("--params", "{model: rsm}"),
@@ -135,7 +135,7 @@ def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
-        ("tasks: [nope]", "unknown task 'nope' in --params; did you mean '"),
+        ("tasks: [nope]", "unknown task 'nope' in --params; known: 'cartpole_"),
         ("tasks: ['gym:Pendulm-v1']", "task 'gym:Pendulm-v1' cannot be used: "),
     ],
 )

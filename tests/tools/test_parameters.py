@@ -88,6 +88,34 @@ def test_unknown_words_are_told_the_nearest():
 
 
 @pytest.mark.parametrize(
+    ("word", "suggestion"),
+    [
+        ("lr", "learning_rate"),
+        ("steps", "max_steps"),
+        ("Learning_Rates", "learning_rate"),
+        ("horizon", "planner_horizon"),
+        ("discount_factor", "discount"),
+        ("foo", None),
+        ("xyz", None),
+        ("", None),
+    ],
+)
+def test_what_is_unlike_everything_is_not_suggested(word, suggestion):
+    known = ["loader", "learning_rate", "max_steps", "planner_horizon", "discount"]
+    assert parameters.nearest(word, known) == suggestion
+
+
+def test_known_words_are_listed_where_none_is_alike():
+    message = "unknown task 'foo'; known: 'gym_freeway', 'dummy'"
+    assert parameters.unknown("task", "foo", ["gym_freeway", "dummy"]) == message
+    message = parameters.unknown("task", "foo", [f"task_{i}" for i in range(1000)])
+    assert message.startswith("unknown task 'foo'; known: 'task_0', 'task_1', ")
+    assert message.endswith(", … (1000 in all)")
+    assert len(message) < 140
+    assert parameters.unknown("a", "b", ["c" * 999]).count("c") < 60
+
+
+@pytest.mark.parametrize(
     ("kind", "good", "bad", "text"),
     [
         (parameters.boolean, [True], [1, "yes"], "true or false"),
