@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tqdm
 
-from planet.tools import atomic_files, cli, events
+from planet.tools import atomic_files, cli, events, wording
 
 EPILOG = """\
 The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
@@ -77,5 +77,6 @@ def run(
     }
     atomic_files.write_json(args.output, result)
     for key, content in result.items():
-        print(f"{key}: {len(next(iter(content.values())))} epochs")
+        epochs = len(next(iter(content.values())))
+        print(f"{key}: {wording.count(epochs, 'epoch')}")
     return 0

@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFont
 
-from planet.tools import cli, events, parameters, video
+from planet.tools import cli, events, parameters, video, wording
 
 PROG = "planet.scripts.create_video"
 EPILOG = """\
@@ -205,7 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     frames, fps = make_grid(videos, args.columns, args.scale)
     video.write(args.output, frames, args.fps or fps)
     size = os.path.getsize(args.output)
-    print(f"Wrote {len(videos)} videos to {args.output}, {size / 1e6:.1f} MB")
+    text = wording.count(len(videos), "video")
+    print(f"Wrote {text} to {args.output}, {size / 1e6:.1f} MB")
     return 0
 
 

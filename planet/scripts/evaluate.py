@@ -126,16 +126,19 @@ def _choose_tasks(config, names):
 def _name_films(args, config, chosen):
     """Files of the films, by task and index of the episode."""
     if args.video is None:
+        if args.format:
+            raise runs.RunError("--format is that of films, which take --video FOLDER")
         return {}
     if config.observations != "image":
         raise runs.RunError(
             f"--video needs a model of images; this one sees {config.observations}"
         )
-    video.check_format(f"film.{args.format}")
+    suffix = args.format or "gif"
+    video.check_format(f"film.{suffix}")
     # Names may come from a file: they must not lead out of the folder.
     stems = {task.name: re.sub(r"[^\w.-]", "_", task.name)[:60] for task in chosen}
     return {
-        (name, index): args.video / f"{stem}_{index + 1:03}.{args.format}"
+        (name, index): args.video / f"{stem}_{index + 1:03}.{suffix}"
         for name, stem in stems.items()
         for index in range(args.episodes)
     }
@@ -205,8 +208,7 @@ def _make_parser() -> cli.Parser:
     parser.add_argument(
         "--format",
         choices=("gif", "mp4"),
-        default="gif",
-        help="format of the films (default: %(default)s)",
+        help="format of the films (default: gif)",
     )
     parser.add_overwrite()
     return parser

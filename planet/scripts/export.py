@@ -18,7 +18,7 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import configs, runs
-from planet.tools import cli, parameters, weight_files
+from planet.tools import cli, parameters, weight_files, wording
 
 PROG = "planet.scripts.export"
 README = """\
@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = [path for path in args.output.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     count = sum(value.size for value in weights.values())
-    print(f"{count:,} weights of step {step} in {args.output}: {size:.1f} MB.")
+    text = wording.count(count, "weight")
+    print(f"{text} of step {step} in {args.output}: {size:.1f} MB.")
     return 0
 
 

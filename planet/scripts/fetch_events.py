@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tqdm
 
-from planet.tools import atomic_files, cli, events, parameters
+from planet.tools import atomic_files, cli, events, parameters, wording
 
 SCALAR_SUFFIXES = (".csv", ".json")
 IMAGE_SUFFIXES = {b"GIF8": ".gif", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         write = write_csv if args.output.suffix == ".csv" else write_json
         write(args.output, scalars)
-    print(f"Wrote {count} curves and {images} images of {len(scalars)} runs")
+    curves, pictures = wording.count(count, "curve"), wording.count(images, "image")
+    print(f"Wrote {curves} and {pictures} of {wording.count(len(scalars), 'run')}")
     return 0
 
 

@@ -65,7 +65,7 @@ def test_gifs_that_cannot_be_read_are_skipped(tmp_path, capsys):
     captured = capsys.readouterr()
     reason = "not a complete GIF"
     assert captured.err == f"Skip 'test/film' of a/00002 at step 1: {reason}\n"
-    assert captured.out.startswith("Wrote 1 videos")
+    assert captured.out.startswith("Wrote 1 video to ")
     with pytest.raises(SystemExit, match="2"):
         create_video.main([*command, str(tmp_path / "none.gif"), "--runs", "a/00002"])
     assert "error: there is no complete GIF of 'film'" in capsys.readouterr().err
@@ -138,7 +138,7 @@ def test_long_captions_lose_their_middle():
         ),
         (
             ["--logdir", "LOGDIR", "--tag", "*", "--runs", "c"],
-            "unknown run 'c'; did you mean '",
+            "unknown run 'c'; known: 'a', 'a/00001', ",
         ),
         (
             ["--output", "grid.png"],
