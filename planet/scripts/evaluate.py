@@ -7,7 +7,6 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import textwrap
@@ -17,7 +16,14 @@ from typing import Any
 from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import random_returns, runs, tasks
-from planet.tools import atomic_files, cli, parameters, tables, video
+from planet.tools import (
+    atomic_files,
+    cli,
+    parameters,
+    tables,
+    tensorflow_start,
+    video,
+)
 
 PROG = "planet.scripts.evaluate"
 FPS = 15
@@ -48,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = args.output or run / f"evaluation_{step}.json"
     if not args.overwrite:
         parser.refuse_existing(output, *films.values())
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     from planet.tools import tf1_checkpoint
     from planet.training import evaluation
 

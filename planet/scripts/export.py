@@ -8,7 +8,6 @@ TensorFlow is imported only inside functions: spawned workers import this module
 from __future__ import annotations
 
 import io
-import os
 import shlex
 import shutil
 import sys
@@ -18,7 +17,7 @@ import ml_collections
 from ruamel import yaml
 
 from planet.scripts import configs, runs
-from planet.tools import cli, parameters, weight_files, wording
+from planet.tools import cli, parameters, tensorflow_start, weight_files, wording
 
 PROG = "planet.scripts.export"
 README = """\
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
     except (runs.RunError, parameters.ParameterError, OSError) as error:
         parser.error(str(error))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     from planet.tools import tf1_checkpoint
 
     partial = args.output.with_name(args.output.name + ".tmp")

@@ -23,7 +23,7 @@ import ml_collections
 
 from planet.control.envs import opengl
 from planet.scripts import configs, rules, runs, tasks
-from planet.tools import cli, parameters, weight_files
+from planet.tools import cli, parameters, tensorflow_start, weight_files
 from planet.training import running
 
 PROG = "planet.scripts.train"
@@ -34,15 +34,19 @@ BY_NAME = (
 
 
 def process(
-    logdir: pathlib.Path, config: ml_collections.ConfigDict
+    logdir: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    temporary: bool = False,
 ) -> Generator[float]:
     """Trains the run in a folder and yields its test scores.
 
     Args:
       logdir: Folder of the run. If it has settings already, they are kept.
       config: Settings of a new run.
+      temporary: Whether to warn that the folder above is removed at the end.
     """
     with interruption.at_once():
+        tensorflow_start.load()
         from planet.training import trainer
 
     path = logdir / "config.yaml"
@@ -55,7 +59,10 @@ def process(
     else:
         runs.save_config(config, path)
         config = runs.read_config(path)
-    yield from trainer.train(config, tasks.load(config), logdir)
+    note = None
+    if temporary:
+        note = f"Temporary: {logdir.parent} is removed at the end; --logdir keeps runs."
+    yield from trainer.train(config, tasks.load(config), logdir, note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 config = _read_settings(args, parser)
             with running.Experiment(
                 args.logdir,
-                functools.partial(process, config=config),
+                functools.partial(
+                    process, config=config, temporary=args.logdir is None
+                ),
                 num_runs=args.num_runs,
                 ping_every=args.ping_every,
                 resume_runs=args.resume_runs,
@@ -107,8 +116,6 @@ def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
         parser.error(str(error))
     for warning in rules.warn_of_short_horizons(config, chosen):
         print(warning, flush=True)
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return config
 
 

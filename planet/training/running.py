@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -40,7 +41,11 @@ class Experiment:
 
     Iterating yields the runs, except those that are finished or that another live
     worker is training. `current` is the last one; `failed` holds those that ended with
-    an error. Use it as a context manager, which removes a temporary logdir at the end.
+    an error.
+
+    Use it as a context manager. In it, this process has a temporary folder of its own,
+    for a temporary logdir and for what libraries write, such as the code that
+    TensorFlow generates. It is removed at the end, even if that comes at once.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class Experiment:
         ping_every: float = 0,
         resume_runs: bool = True,
     ):
-        """Creates nothing on disk yet, apart from a temporary logdir.
+        """Creates nothing on disk yet.
 
         Args:
           logdir: Folder of the runs' folders `00001`…; None: a temporary folder.
@@ -64,9 +69,8 @@ class Experiment:
         self.failed: list[Run] = []
         self.current: Run | None = None
         self._temporary = logdir is None
-        self._logdir = pathlib.Path(
-            tempfile.mkdtemp(prefix="planet-") if logdir is None else logdir
-        ).expanduser()
+        self._scratch = pathlib.Path(tempfile.gettempdir(), f"planet-{_random_name()}")
+        self._logdir = pathlib.Path(logdir or self._scratch).expanduser()
         self._process_fn = process_fn
         self._num_runs = num_runs
         self._ping_every = ping_every
@@ -75,11 +79,12 @@ class Experiment:
 
     def __enter__(self) -> "Experiment":
         self._ending.__enter__()
-        if self._temporary:
-            _say(f"Temporary folder, removed at the end: {self._logdir}")
+        self._scratch.mkdir(mode=0o700)
+        self._tempdir, tempfile.tempdir = tempfile.tempdir, str(self._scratch)
         return self
 
     def __exit__(self, *exception) -> None:
+        tempfile.tempdir = self._tempdir
         self._remove_temporary()
         self._ending.__exit__(None, None, None)
 
@@ -87,11 +92,15 @@ class Experiment:
         """Leaves what an interrupted worker leaves, as the process ends at once."""
         if self.current:
             self.current.abandon()
+        if self._temporary:  # Environments write to it as well.
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join(1)
         self._remove_temporary()
 
     def _remove_temporary(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
         if self._temporary:
-            shutil.rmtree(self._logdir, ignore_errors=True)
             _say(f"Removed the temporary folder {self._logdir}")
 
     def __iter__(self) -> Iterator["Run"]:
@@ -221,7 +230,7 @@ class Heartbeat:
           folder: Folder of the run.
           every: Seconds between heartbeats.
         """
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{_random_name()}"
         self._ping = folder / "PING"
         self._own = folder / f"PING-{self.worker}"
         self._every = every
@@ -335,6 +344,10 @@ class Heartbeat:
             return self._ping.read_bytes()
         except FileNotFoundError:
             return None
+
+
+def _random_name() -> str:
+    return uuid.uuid4().hex[:8]
 
 
 def _parse(ping: bytes) -> tuple[str | None, float]:

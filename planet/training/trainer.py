@@ -53,7 +53,10 @@ PROGRESS = (
 
 
 def train(
-    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
+    config: ml_collections.ConfigDict,
+    tasks: Sequence,
+    logdir: str | os.PathLike,
+    note: str | None = None,
 ) -> Iterator[float]:
     """Trains an agent; resumes an interrupted run in the same folder.
 
@@ -61,6 +64,7 @@ def train(
       config: what `planet.scripts.configs.load` returns.
       tasks: what `planet.scripts.tasks.load` returns.
       logdir: folder of the run.
+      note: a line to print right before the training.
 
     Yields:
       The score of each test phase: the mean return of its episodes.
@@ -99,6 +103,8 @@ def train(
                 phase: data_lib.make_dataset(config, data_spec, folder, start)
                 for phase, folder in folders.items()
             }
+        if note:
+            print(note, flush=True)
         episodes = simulations.Simulations(config, envs, model, seeds, folders)
         yield from trainer.run(
             datasets,

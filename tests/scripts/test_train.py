@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -216,8 +217,14 @@ def test_imports_no_tensorflow(run_python):
     assert result.returncode == 0, result.stderr
 
 
-def interrupt(command, marker, tmp_path):
+def interrupt(command, marker, tmp_path, send=None):
     """Presses Ctrl-C at the first line that starts with a text.
+
+    Args:
+      command: Arguments of the command line.
+      marker: The text.
+      tmp_path: The folder for temporary files.
+      send: Sends another signal to the process, in place of Ctrl-C.
 
     Returns:
       The exit code and the lines from there on.
@@ -235,7 +242,10 @@ def interrupt(command, marker, tmp_path):
     try:
         lines = iter(process.stdout.readline, "")
         next(line for line in lines if line.startswith(marker))
-        os.killpg(process.pid, signal.SIGINT)  # To its workers as well.
+        if send:
+            send(process)
+        else:
+            os.killpg(process.pid, signal.SIGINT)  # To its workers as well.
         rest = list(lines)
         return process.wait(60), rest
     finally:
@@ -285,7 +295,25 @@ def test_interrupted_temporary_run_leaves_nothing(tmp_path):
     assert code == 130
     assert lines[-1] == "Interrupted.\n"
     assert lines[-3].startswith("Removed the temporary folder ")
-    assert list(tmp_path.glob("planet-*")) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_terminated_temporary_run_leaves_nothing(times, tmp_path):
+    """As `timeout` does it, which sends SIGTERM twice."""
+
+    def terminate(process):
+        time.sleep(1)  # TensorFlow generates code.
+        for _ in range(times):
+            process.terminate()
+            time.sleep(0.1)
+
+    command = ("--config", "debug", "--params", f"{{{TINY}}}")
+    code, lines = interrupt(command, "Temporary: ", tmp_path, terminate)
+    assert code == 143
+    assert lines[0].startswith("Phase train (epoch 1, step 0 ")
+    assert "Traceback" not in "".join(lines)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_run(run_main, tmp_path):

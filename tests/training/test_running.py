@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import tempfile
 import threading
 import time
 
@@ -85,8 +86,10 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_nothing_is_created_before_the_first_run(tmp_path):
+def test_nothing_is_created_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     Experiment(tmp_path / "logdir", count)
+    Experiment(None, count)
     assert files(tmp_path) == []
 
 
@@ -192,8 +195,22 @@ def test_temporary_folder(capsys):
         assert folders[0].is_dir()
     assert not folders[0].parent.exists()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"Temporary folder, removed at the end: {folders[0].parent}"
     assert lines[-1] == f"Removed the temporary folder {folders[0].parent}"
+
+
+@pytest.mark.parametrize("logdir", [None, "logdir"])
+def test_what_libraries_leave_is_removed(logdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def process(logdir):
+        _, path = tempfile.mkstemp()
+        assert pathlib.Path(path).parent.parent == tmp_path
+        yield 0.0
+
+    runs = scores(logdir and tmp_path / logdir, process)
+    assert runs == {"00001": [0.0]}
+    assert files(tmp_path) == ([logdir] if logdir else [])
+    assert tempfile.gettempdir() == str(tmp_path)
 
 
 def test_temporary_folder_is_removed_after_an_interruption():
