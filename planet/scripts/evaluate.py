@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run = runs.find_one(args.logdir)
-        params = parameters.parse(args.params, "--params")
+        params = runs.read_params(args.params)
         config = runs.read_config(run / "config.yaml", params)
         chosen = _choose_tasks(config, args.tasks)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
@@ -176,13 +176,7 @@ def _make_parser() -> cli.Parser:
         metavar="N",
         help="environments to step at once (default: %(default)s)",
     )
-    parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="mapping of settings that override those of the run, for example "
-        "'{planner: icem, cem_amount: 300}'",
-    )
+    runs.add_params(parser, "the run")
     parser.add_argument(
         "--horizon",
         type=cli.number(int, 1, 1000),

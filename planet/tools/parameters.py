@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import pathlib
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -271,13 +272,74 @@ def parse(text: str, source: str) -> dict[str, Any]:
     Raises:
       ParameterError: The text is not YAML, or not a mapping of plain values.
     """
+    return _require_mapping(_load(text, source), f"{source} must be a mapping of")
+
+
+def read(texts: Iterable[str], source: str) -> dict[str, Any]:
+    """Parameters of a command line, of which later ones override earlier ones.
+
+    Args:
+      texts: Each a mapping in YAML, `key=value` with a value in YAML, or the path of a
+          file of such a mapping, which ends with `.yaml` or `.yml`.
+      source: Where they were given, for messages.
+
+    Raises:
+      ParameterError: A text is none of these.
+    """
+    values = {}
+    for text in texts:
+        values |= _read_part(text, source)
+    return values
+
+
+def _read_part(text: str, source: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if equals and key.isidentifier():
+        return {key: _load(value, f"{key} in {source}")}
+    if text.endswith((".yaml", ".yml")) and ": " not in text:
+        try:
+            return read_file(pathlib.Path(text).expanduser())
+        except (OSError, ValueError, RuntimeError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            message = f"{show(text)} in {source} cannot be read: {reason}"
+            raise ParameterError(message) from None
+    kinds = f"{source} must be key=value, FILE.yaml or a mapping of"
+    return _require_mapping(_load(text, source), kinds)
+
+
+def read_file(path: pathlib.Path) -> dict[str, Any]:
+    """Mapping that a file of YAML holds.
+
+    Raises:
+      ParameterError: The file holds something else.
+      OSError: It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path} is not a text file") from None
+    return parse(text, str(path))
+
+
+def _require_mapping(values: Any, wanted: str) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ParameterError(f"{wanted} parameters, not {show(values)}")
+    return values
+
+
+def _load(text: str, source: str) -> Any:
+    """What a YAML 1.2 text holds; None if it is empty."""
     try:
         if text.count("[") + text.count("{") > MAX_BRACKETS:
             raise ValueError("it has too many brackets")
         root = yaml.YAML(typ="safe", pure=True).compose(text)
         if _count_nodes(root, {}) > MAX_NODES:
             raise ValueError("its aliases stand for too much")
-        values = yaml.YAML(typ="safe", pure=True).load(text)
+        return yaml.YAML(typ="safe", pure=True).load(text)
     except RecursionError:
         raise ParameterError(
             f"{source} cannot be read as YAML: nested too deeply"
@@ -286,12 +348,6 @@ def parse(text: str, source: str) -> dict[str, Any]:
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
         reason = " ".join(reason.split())
         raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        message = f"{source} must be a mapping of parameters, not {show(values)}"
-        raise ParameterError(message)
-    return values
 
 
 def _count_nodes(node: yaml.nodes.Node | None, counts: dict[int, float]) -> float:

@@ -29,6 +29,7 @@ from planet.tools import interruption
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 FULL = 1_000_000  # Bytes, too few to write anything of a run.
+FINISHED = "finished"  # Why a run is skipped, unless there is more to say.
 LOOKS, PAUSE = 3, 0.05  # How often, and how long apart, a lost heartbeat is looked for.
 
 
@@ -55,6 +56,7 @@ class Experiment:
         num_runs: int = 1,
         ping_every: float = 0,
         resume_runs: bool = True,
+        why_finished: Callable[[pathlib.Path], str | None] = lambda _: FINISHED,
     ):
         """Creates nothing on disk yet.
 
@@ -65,6 +67,8 @@ class Experiment:
           num_runs: Number of runs, or of new runs if runs are not resumed.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
           resume_runs: Continue unfinished runs rather than start new ones.
+          why_finished: Function that says why a finished run, given by its folder, is
+              skipped; None if it is to go on.
         """
         self.failed: list[Run] = []
         self.current: Run | None = None
@@ -75,6 +79,7 @@ class Experiment:
         self._num_runs = num_runs
         self._ping_every = ping_every
         self._resume_runs = resume_runs
+        self._why_finished = why_finished
         self._ending = interruption.ending(self._abandon)
 
     def __enter__(self) -> "Experiment":
@@ -105,7 +110,9 @@ class Experiment:
 
     def __iter__(self) -> Iterator["Run"]:
         for folder in self._folders():
-            run = self.current = Run(folder, self._process_fn, self._ping_every)
+            run = self.current = Run(
+                folder, self._process_fn, self._ping_every, self._why_finished
+            )
             if run.acquire():
                 yield run
                 if run.failed:
@@ -127,6 +134,7 @@ class Run:
         logdir: pathlib.Path,
         process_fn: Callable[[pathlib.Path], Generator[float]],
         ping_every: float = 0,
+        why_finished: Callable[[pathlib.Path], str | None] = lambda _: FINISHED,
     ):
         """Creates nothing on disk yet.
 
@@ -134,11 +142,13 @@ class Run:
           logdir: Folder of the run.
           process_fn: Function that returns an iterator of scores, given the folder.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
+          why_finished: Says why it is skipped if it is finished; None: it goes on.
         """
         self.logdir = logdir
         self.failed = False
         self._process_fn = process_fn
         self._heartbeat = Heartbeat(logdir, ping_every) if ping_every else None
+        self._why_finished = why_finished
         self._done = logdir / "DONE"
         self._fail = logdir / "FAIL"
 
@@ -148,8 +158,7 @@ class Run:
         Returns:
           Whether the run is now this worker's; iterating it releases it at the end.
         """
-        if self._done.exists():
-            _say(f"Skip {self.logdir}: finished")
+        if self._is_finished():
             return False
         started = self.logdir.is_dir() and any(self.logdir.iterdir())
         self.logdir.mkdir(parents=True, exist_ok=True)
@@ -157,14 +166,25 @@ class Run:
             owner = self._heartbeat.owner() or "unknown"
             _say(f"Skip {self.logdir}: worker {owner} is at it")
             return False
-        if self._done.exists():  # Another worker finished it in the meantime.
+        if self._is_finished():  # Another worker finished it in the meantime.
             self._release()
-            _say(f"Skip {self.logdir}: finished")
             return False
-        state = "Retry failed run" if self._fail.exists() else "Continue run"
-        _say(f"{state if started else 'Start run'} {self.logdir}")
-        self._fail.unlink(missing_ok=True)
+        _say(f"{self._intention() if started else 'Start run'} {self.logdir}")
+        for mark in (self._fail, self._done):
+            mark.unlink(missing_ok=True)
         return True
+
+    def _is_finished(self) -> bool:
+        """Whether it is finished, and not to go on; prints why."""
+        reason = self._why_finished(self.logdir) if self._done.exists() else None
+        if reason is not None:
+            _say(f"Skip {self.logdir}: {reason}")
+        return reason is not None
+
+    def _intention(self) -> str:
+        if self._done.exists():
+            return "Reopen finished run"
+        return "Retry failed run" if self._fail.exists() else "Continue run"
 
     def __iter__(self) -> Iterator[float]:
         """Trains and yields scores; an error is printed and kept in the folder."""

@@ -118,6 +118,43 @@ def test_finished_runs_are_skipped(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[0] == expected
 
 
+def test_finished_runs_can_go_on(tmp_path, capsys):
+    scores(tmp_path, count)
+    (tmp_path / "00001" / "counter").write_text("1")
+
+    def why_finished(folder):
+        return None if (folder / "counter").read_text() == "1" else "long enough"
+
+    capsys.readouterr()
+    experiment = {"ping_every": 10, "why_finished": why_finished}
+    assert scores(tmp_path, count, **experiment) == {"00001": [1.0, 2.0]}
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
+    assert scores(tmp_path, count, **experiment) == {}
+    assert capsys.readouterr().out.splitlines() == [
+        f"Reopen finished run {tmp_path}/00001",
+        f"Finished run {tmp_path}/00001",
+        f"Skip {tmp_path}/00001: long enough",
+    ]
+
+
+def test_a_finished_run_is_reopened_by_one_worker(tmp_path):
+    """Whoever comes while it is trained leaves it, and what marks it, alone."""
+    scores(tmp_path, count)
+    seen = []
+
+    def process(logdir):
+        seen.append(files(logdir))
+        other = Experiment(tmp_path, count, ping_every=10, why_finished=lambda _: None)
+        with other as experiment:
+            assert list(experiment) == []
+        yield 0.0
+
+    experiment = {"ping_every": 10, "why_finished": lambda _: None}
+    assert scores(tmp_path, process, **experiment) == {"00001": [0.0]}
+    assert seen == [["PING", "counter"]]
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
+
+
 def test_interrupted_run_continues(tmp_path, capsys):
     def interrupted(logdir):
         scores = count(logdir)
