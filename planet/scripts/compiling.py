@@ -27,11 +27,16 @@ def make_parser(prog: str, description: str) -> cli.Parser:
       description: What it does.
     """
     parser = cli.Parser(prog, description, EPILOG)
-    parser.add_argument(
-        "parent", type=cli.existing_folder, metavar="PARENT", help="folder of runs"
+    parser.add_word(
+        "parent",
+        "--logdir",
+        type=cli.existing_folder,
+        metavar="PARENT",
+        help="folder of runs",
     )
-    parser.add_argument(
+    parser.add_word(
         "output",
+        "--output",
         type=cli.output_file(".json"),
         metavar="OUT.json",
         help="file to write",

@@ -240,9 +240,10 @@ def _make_parser() -> cli.Parser:
         "against true returns; the divergence against the free nats; and, with "
         "--episodes, what plans promise against what is received.",
     )
-    parser.add_argument(
+    parser.add_word(
         "runs",
-        nargs="+",
+        "--logdir",
+        several=True,
         type=cli.existing_folder,
         metavar="RUN",
         help="folder of a run, finished or not, or of several runs",

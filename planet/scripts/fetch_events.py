@@ -28,8 +28,8 @@ Runs are named by their folder in DIR, such as cheetah/00001. Tags begin with
 the phase, which the patterns may leave out. Patterns are those of a shell: *
 matches any text, ? any character, [ab] a or b.
 
-  --logdir DIR --output scores.csv --tags score
-  --logdir DIR --output FOLDER --runs 'cheetah*' --tags 'test/*'
+  DIR --output scores.csv --tags score
+  DIR --output FOLDER --runs 'cheetah*' --tags 'test/*'
 """
 PROG = "planet.scripts.fetch_events"
 
@@ -153,9 +153,9 @@ def _make_parser() -> cli.Parser:
         "Exports scalars and images that runs wrote for TensorBoard.",
         EPILOG,
     )
-    parser.add_argument(
+    parser.add_word(
+        "logdir",
         "--logdir",
-        required=True,
         type=cli.existing_folder,
         metavar="DIR",
         help="folder of runs, at any depth",

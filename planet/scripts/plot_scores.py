@@ -364,7 +364,10 @@ def _make_parser() -> cli.Parser:
         "a line at the mean return",
     )
     parser.add_argument(
-        "--task", metavar="NAME", help="task of the baselines, if they have several"
+        "--task",
+        "--tasks",
+        metavar="NAME",
+        help="task of the baselines, if they have several",
     )
     parser.add_argument("--title", metavar="TEXT", help="text above the plots")
     parser.add_argument(

@@ -117,11 +117,11 @@ def add_params(parser: argparse.ArgumentParser, others: str) -> None:
 
 
 def add_run(parser: cli.Parser) -> None:
-    """Adds the flag for the folder in which `find_one` is to look."""
-    parser.add_argument(
+    """Adds the argument for the folder in which `find_one` is to look."""
+    parser.add_word(
+        "logdir",
         "--logdir",
         type=cli.existing_folder,
-        required=True,
         metavar="RUN",
         help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )

@@ -5,6 +5,7 @@
 TensorFlow is imported only inside functions: spawned workers import this module too.
 """
 
+import argparse
 import functools
 import json
 import pathlib
@@ -148,6 +149,9 @@ def _read_settings(
             message = f"{args.logdir} is a run; --logdir is the folder of runs, {above}"
             raise parameters.ParameterError(message)
         params = runs.read_params(args.params)
+        if args.tasks and "tasks" in params:
+            raise parameters.ParameterError("tasks are given in --tasks and --params")
+        params |= {"tasks": args.tasks} if args.tasks else {}
         config = runs.new_config(args.config, params, args.logdir)
         given = {*parameters.by_own_names(configs.PARAMETERS, params)}
         if args.config not in configs.CONFIGS:
@@ -210,13 +214,29 @@ def _starts_runs(args) -> bool:
     return not all((args.logdir / f"{x:05}" / "config.yaml").exists() for x in numbers)
 
 
+def _logdir(text: str) -> pathlib.Path:
+    """A folder that can be written to, not parameters whose flag was forgotten."""
+    key, equals, _ = text.partition("=")
+    if text.startswith("{") or (equals and key.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} looks like --params {text}")
+    return cli.output_folder(text)
+
+
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(PROG, "Trains PlaNet agents.", _epilog())
-    parser.add_argument(
+    parser.add_word(
+        "logdir",
         "--logdir",
-        type=cli.output_folder,
-        metavar="DIR",
+        type=_logdir,
+        required=False,
+        metavar="LOGDIR",
         help="folder of the runs 00001…; without it, a temporary one that is removed",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="NAME",
+        help="tasks to learn, see below; the same as --params 'tasks=[NAME, …]'",
     )
     parser.add_argument(
         "--config",

@@ -115,7 +115,8 @@ def _likeness(word: str, known: str) -> float:
     whole, *others = (
         difflib.SequenceMatcher(None, word, text).ratio() for text in (known, *parts)
     )
-    return max(whole, PART * max(others, default=0.0))
+    begins = len(word) > 2 and known.startswith(word)
+    return max(whole, PART * max(others, default=0.0), PART * begins)
 
 
 def _list(words: Sequence[str]) -> str:

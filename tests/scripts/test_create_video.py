@@ -126,11 +126,13 @@ def test_long_captions_lose_their_middle():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --logdir and --tag, or GIF files"),
-        (["--tag", "a"], "give --logdir and --tag, or GIF files"),
-        (["--logdir", "LOGDIR"], "--logdir and --tag belong together"),
+        ([], "give DIR and --tag, or GIF files"),
+        (["--tag", "a"], "give DIR and --tag, or GIF files"),
+        (["--logdir", "LOGDIR"], "DIR and --tag belong together"),
+        (["LOGDIR"], "DIR and --tag belong together"),
+        (["LOGDIR", "LOGDIR", "--tag", "a"], "give one folder of runs, not 2"),
         (["--logdir", "no_such"], "argument --logdir: 'no_such' is not a folder"),
-        (["no_such.gif"], "argument FILE.gif: 'no_such.gif' is not a file"),
+        (["no_such.gif"], "argument DIR|FILE.gif: 'no_such.gif' is not a file"),
         (["setup.py"], "'setup.py' cannot be read: not a complete GIF"),
         (
             ["--logdir", "LOGDIR", "--tag", "openlop*", "--runs", "a"],

@@ -129,7 +129,7 @@ def logdir(tmp_path):
         (("--format", "avi"), "argument --format: invalid choice: 'avi'"),
         (("--video", "setup.py"), "argument --video: 'setup.py' is not a folder"),
         (("--output", "a.txt"), "argument --output: 'a.txt' must end with .json"),
-        (("--epsodes", "3"), "unrecognized arguments: --epsodes 3"),
+        (("--epsodes", "3"), "unknown flag '--epsodes'; did you mean '--episodes'?"),
         ((), "cannot read checkpoint "),
     ],
 )

@@ -125,8 +125,14 @@ def run_train(run_python, tmp_path):
             ("--resume_runs", "maybe"),
             "argument --resume_runs: must be True or False, not 'maybe'",
         ),
-        (("--parms", "{}"), "unrecognized arguments: --parms {}"),
-        (("{}",), "unrecognized arguments: {}"),
+        (("--parms", "{}"), "unknown flag '--parms'; did you mean '--params'?"),
+        (("{}",), "argument LOGDIR: '{}' looks like --params {}"),
+        (("seed=1",), "argument LOGDIR: 'seed=1' looks like --params seed=1"),
+        (
+            ("--tasks", "dummy", "--params", "tasks=dummy"),
+            "tasks are given in --tasks and --params",
+        ),
+        (("--tasks", "foo"), "unknown task 'foo' in --params; known: 'cartpole_bal"),
         (("--logdir", ""), "argument --logdir: '' is not a path"),
         (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
         (("--logdir", "setup.py/a"), "argument --logdir: 'setup.py/a' is not a folder"),
@@ -136,7 +142,7 @@ def run_train(run_python, tmp_path):
 def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    if "--logdir" not in arguments:
+    if "--logdir" not in arguments and arguments[0].startswith("--"):
         arguments = ("--logdir", tmp_path / "logdir", *arguments)
     code, out, err = run_main(train.main, *arguments)
     assert (code, out) == (2, "")
