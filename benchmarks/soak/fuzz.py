@@ -245,6 +245,7 @@ SCRIPTS = {
         {
             "--logdir": "path",
             "--config": "words",
+            "--tasks": "words",
             "--params": "settings",
             "--num_runs": "number",
             "--resume_runs": "words",

@@ -215,10 +215,12 @@ def _starts_runs(args) -> bool:
 
 
 def _logdir(text: str) -> pathlib.Path:
-    """A folder that can be written to, not parameters whose flag was forgotten."""
+    """A folder that can be written to, neither parameters nor a flag by mistake."""
     key, equals, _ = text.partition("=")
     if text.startswith("{") or (equals and key.isidentifier()):
         raise argparse.ArgumentTypeError(f"{text!r} looks like --params {text}")
+    if text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} looks like a flag")
     return cli.output_folder(text)
 
 
