@@ -28,12 +28,15 @@ _MODULES = {
     "make_env": "planet.api.environment",
     "train": "planet.api.training",
 }
+_LIGHT = ("Env", "make_env")  # They do without TensorFlow.
 __all__ = ["Agent", "Env", "load", "make_env", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LIGHT:
+        importlib.import_module("planet.tools.tensorflow_start").load()
     return getattr(importlib.import_module(_MODULES[name]), name)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from planet.scripts import configs
 from planet.scripts import train as script
 from planet.training import running, trainer
 
@@ -22,7 +21,7 @@ def train(
     Whoever stops asking leaves a checkpoint behind; the same call goes on from it.
 
     Args:
-      config: name of a set of settings.
+      config: name of a set of settings, or path of a run whose settings to take.
       params: settings that override those of the config.
       logdir: the run is in its folder `00001`; None: in a temporary folder, which is
         removed at the end.
@@ -34,14 +33,13 @@ def train(
       ValueError: the settings cannot be used; nothing has been created.
       Exception: what went wrong in training; the run's file `FAIL` has the traceback.
     """
-    settings = configs.load(config, dict(params or {}), logdir, source="params")
-    script.check(settings)
-    return _phases(settings, logdir)
+    folder = None if logdir is None else pathlib.Path(logdir).expanduser()
+    settings, given = script.prepare(config, dict(params or {}), folder)
+    return _phases(script.make_experiment(settings, given, folder))
 
 
-def _phases(settings, logdir) -> Iterator[trainer.Phase]:
-    process = functools.partial(script.process, config=settings)
-    with running.Experiment(logdir, process) as experiment:
+def _phases(runs: running.Experiment) -> Iterator[trainer.Phase]:
+    with runs as experiment:
         for run in experiment:
             yield from run
             if run.error:

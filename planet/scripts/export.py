@@ -7,13 +7,12 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
 
 from planet.scripts import runs
-from planet.tools import cli, parameters, weight_files
+from planet.tools import cli, parameters, tensorflow_start, weight_files, wording
 
 PROG = "planet.scripts.export"
 README = """\
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
     except (runs.RunError, parameters.ParameterError, OSError) as error:
         parser.error(str(error))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     from planet.tools import tf1_checkpoint
 
     partial = args.output.with_name(args.output.name + ".tmp")
@@ -63,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = [path for path in args.output.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     count = sum(value.size for value in weights.values())
-    print(f"{count:,} weights of step {step} in {args.output}: {size:.1f} MB.")
+    text = wording.count(count, "weight")
+    print(f"{text} of step {step} in {args.output}: {size:.1f} MB.")
     return 0
 
 

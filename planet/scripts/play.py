@@ -9,7 +9,6 @@ TensorFlow is imported only by dreams: spawned workers import this module too.
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ import planet
 from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import runs
-from planet.tools import cli, parameters, pictures, video, window
+from planet.tools import cli, pictures, video, window
 
 PROG = "planet.scripts.play"
 FPS = 15  # Where the task does not say how long a decision takes.
@@ -226,22 +225,17 @@ def _has_window(parser, args) -> bool:
 
 def _make_world(parser, args, stack) -> tuple[World | Dream, planet.Env]:
     """What is to be played, and the environment behind it."""
+    params = runs.read_params(args.params)
     if args.dream is None:
         if args.task is None:
             parser.error("what is there to play? Give a TASK, or --dream RUN")
-        params = parameters.parse(args.params, "--params")
         env = stack.enter_context(planet.make_env(args.task, params))
         return World(env, args.record), env
     if args.record:
         parser.error("--record needs a task; dreams are no episodes to learn from")
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    params = parameters.parse(args.params, "--params")
     agent = planet.load(args.dream, args.checkpoint, params, args.seed)
-    if agent.config.observations != "image":
-        raise runs.RunError(
-            f"a dream needs a model of images; this one sees {agent.config.observations}"
-        )
+    if (seen := agent.config.observations) != "image":
+        raise runs.RunError(f"a dream needs a model of images; this one sees {seen}")
     env = stack.enter_context(agent.make_env(args.task))
     return Dream(agent, env, args.length), env
 
@@ -273,9 +267,11 @@ def _make_parser() -> cli.Parser:
         "follows from your actions.",
         KEYS,
     )
-    parser.add_argument(
+    parser.add_word(
         "task",
-        nargs="?",
+        "--task",
+        "--tasks",
+        required=False,
         metavar="TASK",
         help="name of a task, see planet.scripts.tasks; with --dream, one of the run's "
         "(default: its first one)",
@@ -313,12 +309,7 @@ def _make_parser() -> cli.Parser:
         metavar="N",
         help="seed of the first episode; the others follow (default: %(default)s)",
     )
-    parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="mapping of settings, for example '{action_repeat: 2}'",
-    )
+    runs.add_params(parser, "the run, or of the config default for a task")
     parser.add_argument(
         "--record",
         type=cli.output_folder,

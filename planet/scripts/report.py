@@ -20,7 +20,7 @@ from matplotlib import figure
 
 import planet
 from planet.scripts import compile_scores, configs, plot_scores, runs
-from planet.tools import atomic_files, cli, events, parameters
+from planet.tools import atomic_files, cli, events, parameters, wording
 
 PROG = "planet.scripts.report"
 TEMPLATE = pathlib.Path(__file__).with_suffix(".html")
@@ -265,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with atomic_files.writing(args.output) as file:
         file.write(render(reports, comparison))
     size = args.output.stat().st_size / 1e6
-    number = f"{len(reports)} runs" if len(reports) > 1 else "1 run"
+    number = wording.count(len(reports), "run")
     print(f"Reported {number} in {args.output}: {size:.1f} MB.")
     return 0
 
@@ -277,9 +277,10 @@ def _make_parser() -> cli.Parser:
         "strips, what the states hold, speed, evaluations, and how to train them "
         "again. The page is a single file of HTML.",
     )
-    parser.add_argument(
+    parser.add_word(
         "runs",
-        nargs="+",
+        "--logdir",
+        several=True,
         type=cli.existing_folder,
         metavar="RUN",
         help="folder of a run, or of several runs",

@@ -21,6 +21,17 @@ TAP_CELLS = {
 # Names that data or parts of a model have where there is a policy or a value.
 BEHAVIOR = {"policy", "return", "value"}
 
+# Settings that `resolve` changes, if they are left to it.
+DERIVED = (
+    "overshooting",
+    "discrete_action",
+    "exploration_noises",
+    "exploration_ramps",
+    "collect_horizons",
+    "summary_horizons",
+    "gradient_heads",
+)
+
 # Steps to plan, unless it is known what is enough for a task.
 HORIZON = 12
 # A horizon whose ceiling is below this share of a task's highest one is warned about.

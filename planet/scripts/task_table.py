@@ -24,9 +24,11 @@ def run(
         description="Prints a table of tasks.",
         epilog=epilog,
     )
-    parser.add_argument(
+    parser.add_word(
         "names",
-        nargs="*",
+        "--tasks",
+        several=True,
+        required=False,
         metavar="NAME",
         help="a task (default: all of the project's)",
     )

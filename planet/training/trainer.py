@@ -75,7 +75,10 @@ class Phase(NamedTuple):
 
 
 def train(
-    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
+    config: ml_collections.ConfigDict,
+    tasks: Sequence,
+    logdir: str | os.PathLike,
+    note: str | None = None,
 ) -> Generator[Phase]:
     """Trains an agent; resumes an interrupted run in the same folder.
 
@@ -83,6 +86,7 @@ def train(
       config: what `planet.scripts.configs.load` returns.
       tasks: what `planet.scripts.tasks.load` returns.
       logdir: folder of the run.
+      note: a line to print right before the training.
 
     Yields:
       The result of each phase. The run can be left there, and resumed later.
@@ -113,14 +117,18 @@ def train(
                 step = trainer.step
                 print(f"Continue from the checkpoint of step {step}.", flush=True)
             elif config.checkpoint_to_load:
-                path, optional = config.checkpoint_to_load, define_model.BEHAVIOR
-                lacking = tf1_checkpoint.load(model, path, optional)
-                note = f", which has no {' and no '.join(lacking)}" if lacking else ""
-                print(f"Start from {path}{note}.", flush=True)
+                path = tf1_checkpoint.locate(config.checkpoint_to_load)
+                lacking = tf1_checkpoint.load(model, path, define_model.BEHAVIOR)
+                gap = f", which has no {' and no '.join(lacking)}" if lacking else ""
+                step = checkpoint_files.step(path)
+                steps = "" if step is None else f"step {step}: "
+                print(f"Start from {steps}{path}{gap}.", flush=True)
             datasets = {
                 phase: data_lib.make_dataset(config, data_spec, folder, start)
                 for phase, folder in folders.items()
             }
+        if note:
+            print(note, flush=True)
         episodes = simulations.Simulations(config, envs, model, seeds, folders)
         yield from trainer.run(
             datasets,
@@ -129,6 +137,22 @@ def train(
             lambda phase: len(episode_files.scan(folders[phase])),
             simulations.EnvSteps(tasks, folders["train"]).count,
         )
+
+
+def check_checkpoint(config: ml_collections.ConfigDict, tasks: Sequence) -> None:
+    """Loads the weights of `checkpoint_to_load` into a model like that of a run.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      tasks: what `planet.scripts.tasks.load` returns.
+
+    Raises:
+      CheckpointError: when they can't be read or do not fit the model.
+      EnvError: when an environment does not work.
+    """
+    with simulations.make_batch(tasks[0], config, 1) as envs:
+        model = define_model.define_model(config, data_lib.make_data_spec(envs))
+    tf1_checkpoint.load(model, config.checkpoint_to_load, define_model.BEHAVIOR)
 
 
 class Trainer:
