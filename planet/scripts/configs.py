@@ -52,6 +52,22 @@ PARAMETERS = {
         kinds.choice(("image", "state"), "observations"),
         "what the agent sees: image, or state (the numbers behind it)",
     ),
+    "image_key": _P(
+        None,
+        kinds.optional(kinds.word),
+        "environments by name: name of the image among their observations; null: image",
+    ),
+    "env_params": _P(
+        {},
+        kinds.keywords,
+        "environments by name: keyword arguments of their constructor",
+    ),
+    "episode_steps": _P(
+        rules.EPISODE_STEPS,
+        kinds.integer(1, 10**9),
+        "steps of the environment after which an episode is cut, repeated actions "
+        "included",
+    ),
     # Data.
     "batch_shape": _P(
         [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps per batch"

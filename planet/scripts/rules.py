@@ -21,6 +21,8 @@ TAP_CELLS = {
 # Names that data or parts of a model have where there is a policy or a value.
 BEHAVIOR = {"policy", "return", "value"}
 
+EPISODE_STEPS = catalogue.Selection.episode_steps
+
 # Steps to plan, unless it is known what is enough for a task.
 HORIZON = 12
 # A horizon whose ceiling is below this share of a task's highest one is warned about.
@@ -146,6 +148,29 @@ def warn_of_short_horizons(
                 f"{task.ceilings[enough]:.0f}."
             )
     return warnings
+
+
+def describe_episodes(
+    values: Mapping[str, Any], chosen: Sequence[catalogue.Task]
+) -> list[str]:
+    """Says, in a line each, which episodes are cut and what else is worth knowing.
+
+    Args:
+      values: All settings.
+      chosen: The tasks.
+    """
+    steps, notes = values["episode_steps"], []
+    for task in chosen:
+        limit = task.step_limit
+        if limit is None or limit > steps:
+            own = f"ends them after {limit}" if limit else "does not say when they end"
+            notes.append(
+                f"Episodes of {task.name} are cut after {steps} steps of the "
+                f"environment, which itself {own}; episode_steps changes that."
+            )
+        if task.note:
+            notes.append(task.note)
+    return notes
 
 
 def _check_model(values: dict[str, Any]) -> None:

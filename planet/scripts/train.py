@@ -105,8 +105,10 @@ def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
             opengl.require_isolation(config.isolate_envs)
     except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
-    for warning in rules.warn_of_short_horizons(config, chosen):
-        print(warning, flush=True)
+    for line in rules.warn_of_short_horizons(config, chosen):
+        print(line, flush=True)
+    for line in rules.describe_episodes(config, chosen):
+        print(line, flush=True)
     # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return config

@@ -82,6 +82,14 @@ def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
         raise ExtensionError("its arguments are not known") from None
 
 
+def argument_names(function: Callable) -> list[str]:
+    """Names of the arguments that a function or class takes by keyword."""
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    taken = _parameters(function).values()
+    return [x.name for x in taken if x.kind not in (positional, *free)]
+
+
 def check_arguments(function: Callable, known: Collection[str]) -> None:
     """Checks that each argument without a default has a value.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
@@ -206,6 +207,18 @@ def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
             raise ValueError(f"a mapping whose values are each {error}") from None
 
     return check
+
+
+def keywords(value: Any) -> dict[str, Any]:
+    """A mapping from names of arguments to plain values, as YAML and JSON have them."""
+    if not isinstance(value, Mapping):
+        raise ValueError("a mapping from keywords to values")
+    if not all(isinstance(key, str) and key.isidentifier() for key in value):
+        raise ValueError("a mapping whose keys are each the name of an argument")
+    try:
+        return json.loads(json.dumps(dict(value)))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("a mapping to numbers, texts, lists and mappings") from None
 
 
 def choice(options: Iterable[str], what: str) -> Kind:

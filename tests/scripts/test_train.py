@@ -193,6 +193,29 @@ def test_short_horizons_are_warned_about_once(run_main, tmp_path):
     assert out.splitlines() == rest
 
 
+def test_cuts_and_lost_channels_are_announced(run_main, tmp_path):
+    (tmp_path / "00001").mkdir()
+    (tmp_path / "00001" / "DONE").touch()
+    users = "tests.control.user_envs"
+    command = ("--logdir", tmp_path, "--params")
+    params = f"tasks: ['{users}:long_walk', '{users}:with_alpha']"
+    code, out, err = run_main(train.main, *command, f"{{{params}}}")
+    assert (code, err) == (0, "")
+    long, short, alpha, _ = out.splitlines()
+    assert long == (
+        f"Episodes of {users}:long_walk are cut after 1000 steps of the environment, "
+        "which itself ends them after 5000; episode_steps changes that."
+    )
+    assert short.startswith(f"Episodes of {users}:with_alpha are cut after 1000 steps ")
+    assert short.endswith(
+        "itself does not say when they end; episode_steps changes that."
+    )
+    assert alpha.startswith(f"The fourth channel of the image of task '{users}:with_a")
+    params = f"tasks: ['{users}:long_walk'], episode_steps: 5000"
+    _, out, _ = run_main(train.main, *command, f"{{{params}}}")
+    assert out == f"Skip {tmp_path}/00001: finished\n"
+
+
 def test_help(run_main):
     code, out, _ = run_main(train.main, "--help")
     assert code == 0

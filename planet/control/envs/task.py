@@ -3,11 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gymnasium
 
 # Share of the highest ceiling that a planning horizon has to reach to be enough.
 ENOUGH = 0.9
+# Steps of the environment in the longest episode, before actions are repeated.
+EPISODE_STEPS = 1000
 
 
 class TaskError(ValueError):
@@ -76,6 +79,9 @@ class Selection:
           for which nothing is rendered; or `nothing`.
       batch_shape: Training sequences in a batch, and steps in a sequence. A task whose
           longest episode is shorter is refused.
+      episode_steps: Steps of the environment after which an episode is cut.
+      image_key: Name of the image among the observations of environments by name.
+      env_params: What is passed to their constructors, by keyword.
     """
 
     tasks: Sequence[str] | str
@@ -83,6 +89,9 @@ class Selection:
     action_repeats: Mapping[str, int] = dataclasses.field(default_factory=dict)
     observations: str = "image"
     batch_shape: tuple[int, int] = (1, 1)
+    episode_steps: int = EPISODE_STEPS
+    image_key: str | None = None
+    env_params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +114,9 @@ class Task:
       seconds: Length of a decision, where it is known.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead.
       restorable: Whether the environment's state can be saved and restored.
+      step_limit: Most steps that the environment itself makes in an episode; None where
+          it does not say.
+      note: What a user should know about its observations before a run, if anything.
     """
 
     name: str
@@ -122,6 +134,8 @@ class Task:
     seconds: float | None = None
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
     restorable: bool = False
+    step_limit: int | None = None
+    note: str = ""
 
     @property
     def foresight(self) -> float | None:
