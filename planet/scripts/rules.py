@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planet.control import planners
+from planet.control.envs import by_name
 from planet.scripts import tasks as catalogue
 from planet.tools import extensions
 from planet.tools import parameters as kinds
@@ -150,23 +151,14 @@ def warn_of_short_horizons(
     return warnings
 
 
-def describe_episodes(
-    values: Mapping[str, Any], chosen: Sequence[catalogue.Task]
-) -> list[str]:
-    """Says, in a line each, which episodes are cut and what else is worth knowing.
-
-    Args:
-      values: All settings.
-      chosen: The tasks.
-    """
-    steps, notes = values["episode_steps"], []
+def describe_episodes(chosen: Iterable[catalogue.Task]) -> list[str]:
+    """Says, in a line each, which episodes are cut and what else is worth knowing."""
+    notes = []
     for task in chosen:
-        limit = task.step_limit
-        if limit is None or limit > steps:
-            own = f"ends them after {limit}" if limit else "does not say when they end"
+        if task.cut:
             notes.append(
-                f"Episodes of {task.name} are cut after {steps} steps of the "
-                f"environment, which itself {own}; episode_steps changes that."
+                f"Episodes of {task.name} are cut {task.cut}; episode_steps changes "
+                "that."
             )
         if task.note:
             notes.append(task.note)
@@ -281,6 +273,18 @@ def find_classes(
     values["cell_class"], values["tap_class"] = found["model"], found["tap_cell"]
     values["network_module"] = found["network"]
     values["planner_function"] = found["planner"]
+
+
+def modules(values: Mapping[str, Any]) -> list[str]:
+    """The modules of the user's own that settings name.
+
+    Args:
+      values: All settings, with what `find_classes` adds.
+    """
+    names = [by_name.module_of(name) for name in values["tasks"]]
+    for key in ("cell_class", "tap_class", "network_module", "planner_function"):
+        names.append((values[key] or "").partition(":")[0])
+    return [name for name in names if name and not name.startswith("planet.")]
 
 
 def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import ml_collections
 from ruamel import yaml
 
-from planet.scripts import configs
-from planet.tools import atomic_files, checkpoint_files, cli, parameters
+from planet.control.envs import inspection
+from planet.scripts import configs, rules
+from planet.tools import atomic_files, checkpoint_files, cli, extensions, parameters
 
+MODULE_FOLDERS = "module_folders"  # In config.yaml, beside the parameters.
 BEST = "checkpoints/best"
 
 
@@ -123,9 +126,20 @@ def _step_or_best(text: str) -> int | str:
     return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
-def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
-    """Writes the settings as plain YAML, completely or not at all."""
+def save_config(
+    config: ml_collections.ConfigDict, path: str | os.PathLike, note: bool = False
+) -> None:
+    """Writes the settings as plain YAML, completely or not at all.
+
+    Args:
+      config: The settings.
+      path: The file.
+      note: Whether to add the folders of modules that were found in the working
+        directory only. They are never imported from there because a file says so.
+    """
     values = {key: config[key] for key in ("config_name", *configs.PARAMETERS)}
+    if note and (folders := _working_folders(config)):
+        values[MODULE_FOLDERS] = folders
     writer = yaml.YAML(typ="safe", pure=True)
     writer.default_flow_style = None  # Lists on one line.
     writer.sort_base_mapping_type_on_output = False
@@ -153,11 +167,41 @@ def read_config(
         raise parameters.ParameterError(f"{path} is not a text file") from None
     values = parameters.parse(text, str(path))
     name = values.pop("config_name", None)
+    folders = values.pop(MODULE_FOLDERS, None)
     try:
         given = parameters.by_own_names(configs.PARAMETERS, params or {})
     except parameters.UnknownWordError as error:
         raise error.at("") from None
-    return configs.load(name, values | given, path.parent, source=str(path))
+    try:
+        return configs.load(name, values | given, path.parent, source=str(path))
+    except parameters.ParameterError as error:
+        raise parameters.ParameterError(f"{error}{_missing_modules(folders)}") from None
+
+
+def _working_folders(config: ml_collections.ConfigDict) -> dict[str, str]:
+    """Folders of the user's modules that only the working directory leads to."""
+    folders = {
+        module.partition(".")[0]: extensions.working_folder(module)
+        for module in rules.modules(config)
+    }
+    return {package: str(folder) for package, folder in folders.items() if folder}
+
+
+def _missing_modules(folders: Any) -> str:
+    """Says where modules were that are not found any more.
+
+    Args:
+      folders: What a file says about them, which need not make sense.
+    """
+    hints = []
+    for package, folder in folders.items() if isinstance(folders, dict) else ():
+        if isinstance(folder, str) and not inspection.is_importable(str(package)):
+            quoted = shlex.quote(folder) if folder.isprintable() else repr(folder)
+            hints.append(
+                f"; when the run began, {parameters.show(package)} was in {quoted}: "
+                f"PYTHONPATH={quoted} would help"
+            )
+    return "".join(hints)
 
 
 def differences(

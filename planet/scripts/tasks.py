@@ -5,7 +5,7 @@ environment is made here: that is left to the process it will live in.
 
     python -m planet.scripts.tasks [NAME...]
 
-prints a table of all of these, or of the given ones.
+prints a table of all of these, or all about the given ones.
 
 Environments that need no function of their own are tasks by their name:
 
@@ -13,7 +13,7 @@ Environments that need no function of their own are tasks by their name:
     gym:Pendulum-v1           any id that gymnasium knows
     ale:Pong                  any Atari game
     oldgym:CartPole-v1        any id that gymnasium's predecessor knows
-    package.module:function   the environment that your function returns
+    package.module:function   the environment that your function, or class, returns
 """
 
 import functools

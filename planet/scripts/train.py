@@ -53,7 +53,7 @@ def process(
             names = ", ".join(differing)
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
     else:
-        runs.save_config(config, path)
+        runs.save_config(config, path, note=True)
         config = runs.read_config(path)
     yield from trainer.train(config, tasks.load(config), logdir)
 
@@ -107,7 +107,7 @@ def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
         parser.error(str(error))
     for line in rules.warn_of_short_horizons(config, chosen):
         print(line, flush=True)
-    for line in rules.describe_episodes(config, chosen):
+    for line in rules.describe_episodes(chosen):
         print(line, flush=True)
     # Otherwise TensorFlow reports the lack of a GPU as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

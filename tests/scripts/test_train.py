@@ -9,6 +9,7 @@ import pytest
 
 from planet.control.envs import opengl, suite
 from planet.scripts import configs, runs, tasks, train
+from planet.tools import parameters
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20, overshooting: 0"
@@ -327,3 +328,60 @@ def test_folder_that_cannot_be_created(run_train, tmp_path):
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("planet.scripts.train: error: [Errno 17] File exists: ")
+
+
+OWN_TASK = """
+from planet.control.envs import dummy_env
+
+
+def noise():
+    return dummy_env.DummyEnv()
+"""
+
+
+@pytest.mark.slow
+def test_module_of_the_working_directory_is_noted_and_asked_for(tmp_path):
+    project, elsewhere = tmp_path / "my project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    (project / "own_envs.py").write_text(OWN_TASK)
+    run = tmp_path / "runs" / "00001"
+    params = (
+        "{tasks: ['own_envs:noise'], dumbnet: true, action_repeat: 100, max_steps: 5}"
+    )
+    command = [
+        "planet.scripts.train",
+        "--logdir",
+        tmp_path / "runs",
+        "--config",
+        "debug",
+    ]
+    result = run_in(project, *command, "--params", params)
+    assert result.returncode == 0, result.stderr
+    values = parameters.parse((run / "config.yaml").read_text(), "config.yaml")
+    assert values["module_folders"] == {"own_envs": str(project)}
+
+    command = ["planet.scripts.evaluate", "--logdir", run, "--episodes", "1"]
+    result = run_in(elsewhere, *command)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "there is no module 'own_envs'" in line
+    quoted = f"'{project}'"
+    assert line.endswith(
+        f"; when the run began, 'own_envs' was in {quoted}: PYTHONPATH={quoted} would "
+        "help"
+    )
+    result = run_in(elsewhere, *command, path=project)
+    assert result.returncode == 0, result.stderr
+
+
+def run_in(folder, module, *arguments, path=None):
+    """Runs a script in a folder, with another one in PYTHONPATH."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{path or ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )

@@ -62,7 +62,8 @@ def dm_control(
     known = {"_".join(pair): pair for pair in ALL_TASKS}
     _require_known("task of the control suite", name, known)
     domain, goal = known[name]
-    function = importlib.import_module(f"dm_control.suite.{domain}").SUITE[goal]
+    module = importlib.import_module(f"dm_control.suite.{domain}")
+    function = module.SUITE[goal]
     _require_keywords(name, function, params)
     settings = {}
     if size is not None:
@@ -70,7 +71,8 @@ def dm_control(
         settings = {"render_mode": "rgb_array", "render_kwargs": view}
     with _naming_keywords(params):
         suite_env = load(domain, goal, dict(params))
-    return _documented(shimmy.DmControlCompatibilityV0(suite_env, **settings), function)
+    env = shimmy.DmControlCompatibilityV0(suite_env, **settings)
+    return _documented(env, f"{module.__doc__} {function.__doc__}")
 
 
 def gym(name: str, size: Size | None, params: Params = NO_PARAMS) -> gymnasium.Env:
@@ -206,13 +208,14 @@ def constructed(path: str, params: Params = NO_PARAMS) -> gymnasium.Env:
         env = function(**params)
     if not isinstance(env, gymnasium.Env):
         raise UnusableEnvError(f"it is not a gymnasium.Env, but {type(env).__name__}")
-    return env if isinstance(function, type) else _documented(env, function)
+    if isinstance(function, type) or not function.__doc__:
+        return env
+    return _documented(env, function.__doc__)
 
 
-def _documented(env, function):
-    """Gives an environment the docstring, if any, of the function that made it."""
-    if function.__doc__:
-        env.unwrapped.__doc__ = function.__doc__
+def _documented(env, text):
+    """Gives an environment a docstring of its own, for `inspection`."""
+    env.unwrapped.__doc__ = text
     return env
 
 

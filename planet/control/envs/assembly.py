@@ -78,6 +78,7 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         ceilings=spec.ceilings,
         restorable=spec.restorable,
         step_limit=spec.step_limit,
+        episode_steps=selection.episode_steps,
     )
 
 

@@ -57,7 +57,7 @@ def find(
             f"are {known}"
         )
     try:
-        if module := _module(name):
+        if module := module_of(name):
             extensions.check_module(module)
         params = json.dumps(selection.env_params)
         key = selection.image_key
@@ -70,12 +70,12 @@ def find(
     return dataclasses.replace(task, renders=found.uses_opengl, note=notes)
 
 
-def _module(name):
-    """The module that the environment of a name imports; empty for none."""
+def module_of(name: str) -> str:
+    """The module of the user's own that the environment of a name imports, if any."""
     library, _, rest = name.partition(":")
     if library in LIBRARIES:
         return rest.rpartition(":")[0] if library == "gym" else ""
-    return library
+    return library if rest else ""
 
 
 @functools.cache

@@ -48,7 +48,7 @@ class Description:
       documentation: First paragraph of its docstring.
     """
 
-    observation_space: gymnasium.Space
+    observation_space: gymnasium.spaces.Dict
     action_space: gymnasium.Space
     max_steps: int | None
     uses_opengl: bool

@@ -116,6 +116,7 @@ class Task:
       restorable: Whether the environment's state can be saved and restored.
       step_limit: Most steps that the environment itself makes in an episode; None where
           it does not say.
+      episode_steps: Steps after which an episode is cut, as the user chose.
       note: What a user should know about its observations before a run, if anything.
     """
 
@@ -135,7 +136,20 @@ class Task:
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
     restorable: bool = False
     step_limit: int | None = None
+    episode_steps: int = EPISODE_STEPS
     note: str = ""
+
+    @property
+    def cut(self) -> str | None:
+        """When episodes are cut that would go on, in words; None where none would."""
+        if self.step_limit is not None and self.step_limit <= self.episode_steps:
+            return None
+        own = "does not say when they end"
+        if self.step_limit is not None:
+            own = f"ends them after {self.step_limit}"
+        return (
+            f"after {self.episode_steps} steps of the environment, which itself {own}"
+        )
 
     @property
     def foresight(self) -> float | None:
