@@ -284,8 +284,18 @@ PARAMETERS = {
         "initial random episodes per task, for each of train and test",
         pg_alias="seed_episodes",
     ),
+    "seed_dataset": _P(
+        None,
+        kinds.optional(kinds.word),
+        "episodes to start from instead of random ones: a run, a folder of its "
+        "episodes, or minari:NAME",
+    ),
     "collect_every": _P(5000, kinds.integer(1), "sequences between collections"),
-    "collect_batch_size": _P(1, kinds.integer(1), "episodes per collection and task"),
+    "collect_batch_size": _P(
+        1,
+        kinds.integer(1),
+        "episodes per collection and task, played at once by as many environments",
+    ),
     "collect_test": _P(False, kinds.boolean, "collect test episodes as well"),
     # Planning and exploration.
     "planner": _P(

@@ -24,7 +24,7 @@ import ml_collections
 from planet.control.envs import opengl
 from planet.scripts import configs, rules, runs, tasks
 from planet.tools import cli, parameters, weight_files
-from planet.training import running
+from planet.training import running, seeding
 
 PROG = "planet.scripts.train"
 BY_NAME = (
@@ -101,6 +101,8 @@ def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
         config = configs.load(args.config, params, args.logdir, source="--params")
         _check_checkpoint(config.checkpoint_to_load)
         chosen = tasks.load(config)
+        if config.seed_dataset is not None:
+            seeding.check(config.seed_dataset, chosen, config.observations)
         if any(task.renders for task in chosen):
             opengl.require_isolation(config.isolate_envs)
     except (parameters.ParameterError, opengl.OpenGLError) as error:

@@ -71,6 +71,8 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         discrete=spec.discrete or bool(spec.action_values),
         channels=spec.channels,
         state_size=sum(sizes.values()),
+        image_size=IMAGE_SIZE,
+        show=make.show,
         uses_dm_control=spec.uses_dm_control,
         extra=spec.extra,
         action_repeat=repeat,
@@ -139,7 +141,7 @@ class EnvCtor:
             env = actions.NormalizeActions(env)
         env = duration.MinimumDuration(env, self.shortest)
         env = TimeLimit(env, self.longest)
-        env = observations.ConvertTo32Bit(self._show(env))
+        env = observations.ConvertTo32Bit(self._choose(env))
         if self.spec.action_values:
             env = actions.DiscretizeActions(env, self.spec.action_values)
         if isinstance(env.action_space, Discrete):
@@ -151,7 +153,23 @@ class EnvCtor:
             return self.spec.make(frameskip=self.repeat)
         return self.spec.make(size=IMAGE_SIZE if self.seen == "image" else None)
 
-    def _show(self, env):
+    def show(self, env: gymnasium.Env, again: bool = False) -> gymnasium.Env:
+        """Wraps an environment to show of its observations what the agent sees.
+
+        Args:
+          env: An environment with observations as those of `make`.
+          again: Whether its observations are what an agent saw already.
+
+        Raises:
+          UnusableEnvError: It lacks what the agent sees.
+        """
+        ctor = self
+        if again:
+            spec = dataclasses.replace(self.spec, rows=None)
+            ctor = dataclasses.replace(self, spec=spec, image_key=None)
+        return observations.ConvertTo32Bit(ctor._choose(env))
+
+    def _choose(self, env):
         if self.seen == "nothing":
             env = promises.CheckObservations(env)
             return TransformObservation(env, lambda _: {}, Dict())

@@ -101,6 +101,7 @@ class Task:
     Attributes:
       name: The name that users know it by.
       env_ctor: Makes the environment; picklable.
+      show: Wraps an environment to show what the agent sees, see `EnvCtor.show`.
       max_length: Decisions in the longest episode.
       action_size: Entries of an action.
       state_components: Names of the observations beside the image that the agent sees.
@@ -108,6 +109,7 @@ class Task:
       discrete: Whether an action is a one-hot vector.
       channels: Channels of the image, where the agent sees one.
       state_size: Entries of the state, where the agent sees one.
+      image_size: Height and width of the image.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
       action_repeat: Environment steps of a decision.
@@ -122,6 +124,7 @@ class Task:
 
     name: str
     env_ctor: Callable[[], gymnasium.Env]
+    show: Callable[..., gymnasium.Env]
     max_length: int
     action_size: int
     state_components: tuple[str, ...]
@@ -129,6 +132,7 @@ class Task:
     discrete: bool = False
     channels: int = 3
     state_size: int = 0
+    image_size: tuple[int, int] = (0, 0)
     uses_dm_control: bool = False
     extra: str | None = None
     action_repeat: int = 1
