@@ -149,6 +149,10 @@ def check(
     """
     with _open(path) as file, _named(path):
         headers = npz.headers(file)
+        lengths = {name: (*shape, 0)[0] for name, (shape, _) in headers.items()}
+    if len(set(lengths.values())) > 1:
+        raise TornEpisodeError(path, f"lengths differ: {lengths}")
+    _require_steps(path, min(lengths.values(), default=0))
     for name, shape in expected.items():
         if problem := _find_mismatch(name, shape, *headers.get(name, (None, None))):
             raise TornEpisodeError(path, problem)

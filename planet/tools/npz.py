@@ -40,7 +40,7 @@ def headers(file: BinaryIO) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """
     found = {}
     with reading(file), zipfile.ZipFile(file) as archive:
-        for name in archive.namelist():
+        for name in (x for x in archive.namelist() if x.endswith(".npy")):
             with archive.open(name) as member:
                 version = np.lib.format.read_magic(member)
                 read = np.lib.format.read_array_header_1_0

@@ -211,14 +211,14 @@ def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
 
 def keywords(value: Any) -> dict[str, Any]:
     """A mapping from names of arguments to plain values, as YAML and JSON have them."""
-    if not isinstance(value, Mapping):
-        raise ValueError("a mapping from keywords to values")
-    if not all(isinstance(key, str) and key.isidentifier() for key in value):
-        raise ValueError("a mapping whose keys are each the name of an argument")
     try:
+        if not all(key.isidentifier() for key in value):
+            raise ValueError("not the name of an argument")
         return json.loads(json.dumps(dict(value)))
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError("a mapping to numbers, texts, lists and mappings") from None
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise ValueError(
+            "a mapping from keywords to numbers, texts, lists or mappings"
+        ) from None
 
 
 def choice(options: Iterable[str], what: str) -> Kind:
