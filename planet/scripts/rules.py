@@ -155,7 +155,8 @@ def describe_episodes(chosen: Iterable[catalogue.Task]) -> list[str]:
     """Says, in a line each, which episodes are cut and what else is worth knowing."""
     notes = []
     for task in chosen:
-        if task.cut:
+        # Those of our own that set no limit never end.
+        if task.cut and (task.step_limit or task.name not in catalogue.TASKS):
             notes.append(
                 f"Episodes of {task.name} are cut {task.cut}; episode_steps changes "
                 "that."
