@@ -10,6 +10,7 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shlex
@@ -99,13 +100,17 @@ def _export_episodes(parser: cli.Parser, args) -> int:
 
 def train_command(config: ml_collections.ConfigDict, name: str) -> str:
     """The shortest command that trains a run with these settings."""
-    tasks = {"tasks": config.tasks}
-    changes = {
-        key: runs.differences(configs.load(key, tasks), config)
-        for key in configs.CONFIGS
-    }
+    needed = {"tasks": config.tasks}
+    for key in ("observations", "image_key", "env_params", "episode_steps"):
+        if config[key] != configs.PARAMETERS[key].default:
+            needed[key] = config[key]
+    changes = {config.config_name: list(configs.PARAMETERS)}
+    for key in configs.CONFIGS:
+        # A task may be too short for the batches of another config.
+        with contextlib.suppress(parameters.ParameterError):
+            changes[key] = runs.differences(configs.load(key, needed), config)
     nearest = min(changes, key=lambda key: len(changes[key]))
-    params = tasks | {key: config[key] for key in changes[nearest]}
+    params = needed | {key: config[key] for key in changes[nearest]}
     writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
     writer.default_flow_style, writer.width = True, sys.maxsize
     writer.sort_base_mapping_type_on_output = False

@@ -156,9 +156,10 @@ def describe_episodes(chosen: Iterable[catalogue.Task]) -> list[str]:
     notes = []
     for task in chosen:
         # Those of our own that set no limit never end.
-        if task.cut and (task.step_limit or task.name not in catalogue.TASKS):
+        if task.own_end and (task.step_limit or task.name not in catalogue.TASKS):
             notes.append(
-                f"Episodes of {task.name} are cut {task.cut}; episode_steps changes "
+                f"Episodes of {task.name} are cut after {task.episode_steps} steps of "
+                f"the environment, which itself {task.own_end}; episode_steps changes "
                 "that."
             )
         if task.note:

@@ -149,9 +149,8 @@ def _facts(task: Task, found: inspection.Description) -> Iterator[tuple[str, str
     yield "own observations", found.own_observations
     yield "action repeat", f"{task.action_repeat}"
     steps = f"{task.max_length * task.action_repeat} steps of the environment"
-    yield "episode", f"at most {task.max_length} decisions, {steps}"
-    if task.cut:
-        yield "", f"cut {task.cut}; episode_steps changes that"
+    end = f", which itself {task.own_end}; see episode_steps" if task.own_end else ""
+    yield "episode", f"at most {task.max_length} decisions, {steps}{end}"
     if task.horizon:
         yield "horizon", f"{task.horizon} decisions, {task.foresight:g} s"
     yield "rendering", "with OpenGL" if task.renders else "without OpenGL"

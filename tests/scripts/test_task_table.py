@@ -54,9 +54,8 @@ def test_given_tasks_are_described(run_python):
         "own observations": "Dict('eye': Box(0.0, 1.0, (3, 24, 24), float32), "
         "'position': Box(-10.0, 10.0, (1,), float64))",
         "action repeat": "1",
-        "episode": "at most 3000 decisions, 3000 steps of the environment cut after "
-        "3000 steps of the environment, which itself does not say when they end; "
-        "episode_steps changes that",
+        "episode": "at most 3000 decisions, 3000 steps of the environment, which "
+        "itself does not say when they end; see episode_steps",
         "rendering": "without OpenGL",
     }
 

@@ -144,16 +144,13 @@ class Task:
     note: str = ""
 
     @property
-    def cut(self) -> str | None:
-        """When episodes are cut that would go on, in words; None where none would."""
-        if self.step_limit is not None and self.step_limit <= self.episode_steps:
-            return None
-        own = "does not say when they end"
-        if self.step_limit is not None:
-            own = f"ends them after {self.step_limit}"
-        return (
-            f"after {self.episode_steps} steps of the environment, which itself {own}"
-        )
+    def own_end(self) -> str | None:
+        """When the environment itself ends an episode; None if before it is cut."""
+        if self.step_limit is None:
+            return "does not say when they end"
+        if self.step_limit > self.episode_steps:
+            return f"ends them after {self.step_limit}"
+        return None
 
     @property
     def foresight(self) -> float | None:
