@@ -80,7 +80,12 @@ def test_several_tasks_and_the_state(run_python):
 @pytest.mark.parametrize(
     ("name", "params", "size"),
     [
-        ("tests.control.user_envs:camera", "{image_key: eye}", (5 * 65 * 4 - 4, 256)),
+        pytest.param(
+            "tests.control.user_envs:camera",
+            "{image_key: eye}",
+            (5 * 65 * 4 - 4, 256),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "ale:Pong",
             "{env_params: {obs_type: grayscale}}",

@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+import sys
 
 import gymnasium
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.spaces import Box
 
-from planet.scripts import export, runs, tasks, train
+from planet.scripts import export, runs, train
 from planet.tools import episode_files, minari_datasets
 from planet.training import seeding
 from tests.control.playing import load_one, play
@@ -147,7 +148,11 @@ def test_bad_sources(tmp_path):
     ("name", "settings"),
     [
         ("dummy", {"action_repeat": 100}),
-        ("cartpole_balance_da", {"action_repeat": 50, "observations": "state"}),
+        pytest.param(
+            "cartpole_balance_da",
+            {"action_repeat": 50, "observations": "state"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "tests.control.user_envs:camera",
             {"action_repeat": 50, "image_key": "eye"},
@@ -234,6 +239,7 @@ def test_datasets_of_others_pass_through_the_wrappers(home, tmp_path):
     np.testing.assert_array_equal(first["reward"], [0, 1, 2, 3, 4])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_images_and_choices_of_others(home, tmp_path):
     task = load_one("ale:Pong", env_params={"obs_type": "grayscale"}, action_repeat=1)
@@ -328,7 +334,7 @@ def test_a_dataset_makes_no_environment_and_damage_is_named(home):
 
 
 def test_missing_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "minari", None)
+    monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(minari_datasets.DatasetError) as caught:
         minari_datasets.check_new("planet/walk-v0")
     assert str(caught.value) == (
@@ -382,4 +388,3 @@ def test_a_run_starts_from_another_one_and_goes_on_without_it(
     assert "Continue from the checkpoint of step 20." in result.stdout
     assert "Copied" not in result.stdout
     assert runs.checkpoints(run)[40]
-    assert tasks.TASKS

@@ -269,6 +269,7 @@ def test_alpha_and_large_states_are_noted():
     assert load_one(CAMERA, image_key="eye", **numbers).note == ""
 
 
+@pytest.mark.slow
 def test_required_parameter_and_grey_game():
     task = load_one(f"{USERS}:needs_an_argument", env_params={"length": 60}, **STATE)
     assert task.max_length == 60
