@@ -62,6 +62,8 @@ COMMANDS = {
     "train": "train",
 }
 MP4 = "av>=17,<19"  # Writes videos as MP4.
+# Datasets of episodes. Before 0.5.4, images lost quality; it needs Python 3.11.
+MINARI = "minari[hdf5]>=0.5.4,<0.6; python_version >= '3.11'"
 
 setuptools.setup(
     name="planet",
@@ -120,9 +122,11 @@ setuptools.setup(
     extras_require={
         **ENVIRONMENTS,
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # With what NVIDIA GPUs need.
+        "minari": [MINARI],
         "mp4": [MP4],
         "play": [PYGAME],  # A window, and keys.
         "test": [
+            MINARI,
             MP4,
             "hypothesis>=6.150,<7",
             "import-linter>=2.15,<3",  # Who may import whom.

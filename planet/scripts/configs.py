@@ -52,6 +52,22 @@ PARAMETERS = {
         kinds.choice(("image", "state"), "observations"),
         "what the agent sees: image, or state (the numbers behind it)",
     ),
+    "image_key": _P(
+        None,
+        kinds.optional(kinds.word),
+        "environments by name: name of the image among their observations; null: image",
+    ),
+    "env_params": _P(
+        {},
+        kinds.keywords,
+        "environments by name: keyword arguments of their constructor",
+    ),
+    "episode_steps": _P(
+        rules.EPISODE_STEPS,
+        kinds.integer(1, 10**9),
+        "steps of the environment after which an episode is cut, repeated actions "
+        "included",
+    ),
     # Data.
     "batch_shape": _P(
         [8, 50], kinds.items(kinds.integer(1), 2), "sequences x steps per batch"
@@ -268,8 +284,18 @@ PARAMETERS = {
         "initial random episodes per task, for each of train and test",
         pg_alias="seed_episodes",
     ),
+    "seed_dataset": _P(
+        None,
+        kinds.optional(kinds.word),
+        "episodes to start from instead of random ones: a run, a folder of its "
+        "episodes, or minari:NAME",
+    ),
     "collect_every": _P(5000, kinds.integer(1), "sequences between collections"),
-    "collect_batch_size": _P(1, kinds.integer(1), "episodes per collection and task"),
+    "collect_batch_size": _P(
+        1,
+        kinds.integer(1),
+        "episodes per collection and task, played at once by as many environments",
+    ),
     "collect_test": _P(False, kinds.boolean, "collect test episodes as well"),
     # Planning and exploration.
     "planner": _P(

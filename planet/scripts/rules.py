@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planet.control import planners
+from planet.control.envs import by_name
 from planet.scripts import tasks as catalogue
 from planet.tools import extensions
 from planet.tools import parameters as kinds
@@ -31,6 +32,7 @@ DERIVED = (
     "summary_horizons",
     "gradient_heads",
 )
+EPISODE_STEPS = catalogue.Selection.episode_steps
 
 # Steps to plan, unless it is known what is enough for a task.
 HORIZON = 12
@@ -159,6 +161,22 @@ def warn_of_short_horizons(
     return warnings
 
 
+def describe_episodes(chosen: Iterable[catalogue.Task]) -> list[str]:
+    """Says, in a line each, which episodes are cut and what else is worth knowing."""
+    notes = []
+    for task in chosen:
+        # Those of our own that set no limit never end.
+        if task.own_end and (task.step_limit or task.name not in catalogue.TASKS):
+            notes.append(
+                f"Episodes of {task.name} are cut after {task.episode_steps} steps of "
+                f"the environment, which itself {task.own_end}; episode_steps changes "
+                "that."
+            )
+        if task.note:
+            notes.append(task.note)
+    return notes
+
+
 def _check_model(values: dict[str, Any]) -> None:
     """Refuses settings that do not fit together in a model."""
     states, beliefs, periods = (
@@ -267,6 +285,18 @@ def find_classes(
     values["cell_class"], values["tap_class"] = found["model"], found["tap_cell"]
     values["network_module"] = found["network"]
     values["planner_function"] = found["planner"]
+
+
+def modules(values: Mapping[str, Any]) -> list[str]:
+    """The modules of the user's own that settings name.
+
+    Args:
+      values: All settings, with what `find_classes` adds.
+    """
+    names = [by_name.module_of(name) for name in values["tasks"]]
+    for key in ("cell_class", "tap_class", "network_module", "planner_function"):
+        names.append((values[key] or "").partition(":")[0])
+    return [name for name in names if name and not name.startswith("planet.")]
 
 
 def _check_cell(cell: Any, values: Mapping[str, Any]) -> None:

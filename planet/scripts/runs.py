@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +16,18 @@ from typing import Any
 import ml_collections
 from ruamel import yaml
 
+from planet.control.envs import inspection
 from planet.scripts import configs, rules
-from planet.tools import atomic_files, checkpoint_files, cli, parameters, weight_files
+from planet.tools import (
+    atomic_files,
+    checkpoint_files,
+    cli,
+    extensions,
+    parameters,
+    weight_files,
+)
 
+MODULE_FOLDERS = "module_folders"  # In config.yaml, beside the parameters.
 BEST = "checkpoints/best"
 
 
@@ -145,9 +156,20 @@ def _step_or_best(text: str) -> int | str:
     return text if text == "best" else int(cli.number(int, 0, 2**63)(text))
 
 
-def save_config(config: ml_collections.ConfigDict, path: str | os.PathLike) -> None:
-    """Writes the settings as plain YAML, completely or not at all."""
+def save_config(
+    config: ml_collections.ConfigDict, path: str | os.PathLike, note: bool = False
+) -> None:
+    """Writes the settings as plain YAML, completely or not at all.
+
+    Args:
+      config: The settings.
+      path: The file.
+      note: Whether to add the folders of modules that were found in the working
+        directory only. They are never imported from there because a file says so.
+    """
     values = {key: config[key] for key in ("config_name", *configs.PARAMETERS)}
+    if note and (folders := _working_folders(config)):
+        values[MODULE_FOLDERS] = folders
     writer = yaml.YAML(typ="safe", pure=True)
     writer.default_flow_style = None  # Lists on one line.
     writer.sort_base_mapping_type_on_output = False
@@ -171,21 +193,56 @@ def read_config(
     path = pathlib.Path(path)
     values = parameters.read_file(path)
     name = values.pop("config_name", None)
+    folders = values.pop(MODULE_FOLDERS, None)
     try:
         given = parameters.by_own_names(configs.PARAMETERS, params or {})
     except parameters.UnknownWordError as error:
         raise error.at("") from None
-    return configs.load(name, values | given, path.parent, source=str(path))
+    try:
+        return configs.load(name, values | given, path.parent, source=str(path))
+    except parameters.ParameterError as error:
+        raise parameters.ParameterError(f"{error}{_missing_modules(folders)}") from None
+
+
+def _working_folders(config: ml_collections.ConfigDict) -> dict[str, str]:
+    """Folders of the user's modules that only the working directory leads to."""
+    folders = {
+        module.partition(".")[0]: extensions.working_folder(module)
+        for module in rules.modules(config)
+    }
+    return {package: str(folder) for package, folder in folders.items() if folder}
+
+
+def _missing_modules(folders: Any) -> str:
+    """Says where modules were that are not found any more.
+
+    Args:
+      folders: What a file says about them, which need not make sense.
+    """
+    hints = []
+    for package, folder in folders.items() if isinstance(folders, dict) else ():
+        if isinstance(folder, str) and not inspection.is_importable(str(package)):
+            quoted = shlex.quote(folder) if folder.isprintable() else repr(folder)
+            hints.append(
+                f"; when the run began, {parameters.show(package)} was in {quoted}: "
+                f"PYTHONPATH={quoted} would help"
+            )
+    return "".join(hints)
 
 
 def train_command(config: ml_collections.ConfigDict, logdir: str) -> str:
     """The shortest command that trains a run with these settings in a logdir."""
-    tasks = {"tasks": config.tasks}
-    changes = {
-        key: differences(configs.load(key, tasks), config) for key in configs.CONFIGS
-    }
+    needed = {"tasks": config.tasks}
+    for key in ("observations", "image_key", "env_params", "episode_steps"):
+        if config[key] != configs.PARAMETERS[key].default:
+            needed[key] = config[key]
+    changes = {config.config_name: list(configs.PARAMETERS)}
+    for key in configs.CONFIGS:
+        # A task may be too short for the batches of another config.
+        with contextlib.suppress(parameters.ParameterError):
+            changes[key] = differences(configs.load(key, needed), config)
     nearest = min(changes, key=lambda key: len(changes[key]))
-    params = tasks | {key: config[key] for key in changes[nearest]}
+    params = needed | {key: config[key] for key in changes[nearest]}
     writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
     writer.default_flow_style, writer.width = True, sys.maxsize
     writer.sort_base_mapping_type_on_output = False
@@ -241,7 +298,8 @@ def _inherit(path: pathlib.Path, start: str) -> tuple[str, dict[str, Any]]:
         message = f"--config {parameters.show(start)} cannot be read: {reason}"
         raise parameters.ParameterError(message) from None
     name, source = values.pop("config_name", "default"), str(path)
-    config = configs.load(name, values, source=source)
+    values.pop(MODULE_FOLDERS, None)
+    config = read_config(path)
     values = {
         key: config[key]
         for key in parameters.by_own_names(configs.PARAMETERS, values)
@@ -306,11 +364,12 @@ def raise_max_steps(
     path: str | os.PathLike, max_steps: int
 ) -> ml_collections.ConfigDict:
     """Changes the settings in a file so that the run is longer, and returns them."""
-    config = read_config(path)
-    with config.unlocked():
-        config.max_steps = max_steps
-    save_config(config, path)
-    return config
+    path = pathlib.Path(path)
+    text, line = path.read_text(encoding="utf-8"), f"max_steps: {max_steps}"
+    text, count = re.subn(r"^max_steps:.*$", line, text, flags=re.M)
+    with atomic_files.writing(path) as file:
+        file.write(text if count else f"{text.rstrip()}\n{line}\n")
+    return read_config(path)
 
 
 def differences(

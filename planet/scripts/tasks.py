@@ -5,7 +5,7 @@ environment is made here: that is left to the process it will live in.
 
     python -m planet.scripts.tasks [NAME...]
 
-prints a table of all of these, or of the given ones.
+prints a table of all of these, or all about the given ones.
 
 Environments that need no function of their own are tasks by their name:
 
@@ -13,7 +13,7 @@ Environments that need no function of their own are tasks by their name:
     gym:Pendulum-v1           any id that gymnasium knows
     ale:Pong                  any Atari game
     oldgym:CartPole-v1        any id that gymnasium's predecessor knows
-    package.module:function   the environment that your function returns
+    package.module:function   the environment that your function, or class, returns
 """
 
 import functools
@@ -174,6 +174,7 @@ def gym_cheetah() -> TaskSpec:
         action_repeat=2,
         action_size=6,
         state_sizes={"state": 17},
+        step_limit=1000,
         pad_to_chunk=True,
         restorable=True,
     )
@@ -187,6 +188,7 @@ def gym_racecar() -> TaskSpec:
         action_repeat=2,
         action_size=3,
         own_image=True,
+        step_limit=1000,
         pad_to_chunk=True,
         extra="box2d",
     )
@@ -225,7 +227,8 @@ def dummy() -> TaskSpec:
 
 def _suite(name, **spec):
     make = functools.partial(adapters.dm_control, name)
-    return TaskSpec(make, uses_dm_control=True, restorable=True, **spec)
+    spec |= {"uses_dm_control": True, "step_limit": 1000, "restorable": True}
+    return TaskSpec(make, **spec)
 
 
 def _cartpole(goal, forces=(), *, ceilings=None):
@@ -240,7 +243,8 @@ def _cartpole(goal, forces=(), *, ceilings=None):
 def _atari(game, sticky, **spec):
     make = functools.partial(adapters.atari, game, sticky=sticky)
     kind = {"discrete": True, "own_image": True, "pad_to_chunk": True, "emulated": True}
-    return TaskSpec(make, extra="atari", restorable=True, **kind, **spec)
+    spec |= {"extra": "atari", "step_limit": 108_000, "restorable": True}
+    return TaskSpec(make, **kind, **spec)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

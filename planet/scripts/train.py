@@ -25,7 +25,7 @@ from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import configs, rules, runs, tasks
 from planet.tools import cli, parameters, tensorflow_start
-from planet.training import running
+from planet.training import running, seeding
 
 PROG = "planet.scripts.train"
 BY_NAME = (
@@ -62,7 +62,7 @@ def process(
             names = ", ".join(differing)
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
     else:
-        runs.save_config(config, path)
+        runs.save_config(config, path, note=True)
         config = runs.read_config(path)
     note = None
     if temporary:
@@ -162,12 +162,16 @@ def prepare(
     if logdir and resume_runs and "tasks" in given:
         _check_tasks(logdir, num_runs, config.tasks)
     chosen = tasks.load(config)
+    if config.seed_dataset is not None:
+        seeding.check(config.seed_dataset, chosen, config.observations)
     if any(task.renders for task in chosen):
         opengl.require_isolation(config.isolate_envs)
     if config.checkpoint_to_load and _starts_runs(logdir, num_runs, resume_runs):
         _check_checkpoint(config, chosen)
-    for warning in rules.warn_of_short_horizons(config, chosen):
-        print(warning, flush=True)
+    for line in rules.warn_of_short_horizons(config, chosen):
+        print(line, flush=True)
+    for line in rules.describe_episodes(chosen):
+        print(line, flush=True)
     return config, given
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from planet.tools import atomic_files, npz
 
 REQUIRED = ("action", "reward")
+PHASES = ("train", "test")  # A run has a folder of episodes for each.
 
 
 class TornEpisodeError(ValueError):
@@ -128,23 +129,67 @@ def read(
         raise TornEpisodeError(path, f"lengths differ: {lengths}")
     _require_steps(path, lengths["reward"])
     for name, shape in (expected or {}).items():
-        if problem := _find_problem(name, shape, episode.get(name)):
+        if problem := find_problem(name, shape, episode.get(name)):
             raise TornEpisodeError(path, problem)
     return episode
 
 
-def _find_problem(
+def check(
+    path: str | os.PathLike, expected: Mapping[str, tuple[int, ...] | None]
+) -> None:
+    """Checks types and shapes in an episode, without reading its numbers.
+
+    Args:
+      path: The file.
+      expected: As for `read`.
+
+    Raises:
+      TornEpisodeError: The file is gone or damaged, or an entry is not as expected.
+      OSError: The file cannot be read for another reason.
+    """
+    with _open(path) as file, _named(path):
+        headers = npz.headers(file)
+        lengths = {name: (*shape, 0)[0] for name, (shape, _) in headers.items()}
+    if len(set(lengths.values())) > 1:
+        raise TornEpisodeError(path, f"lengths differ: {lengths}")
+    _require_steps(path, min(lengths.values(), default=0))
+    for name, shape in expected.items():
+        if problem := _find_mismatch(name, shape, *headers.get(name, (None, None))):
+            raise TornEpisodeError(path, problem)
+
+
+def find_problem(
     name: str, shape: tuple[int, ...] | None, entry: np.ndarray | None
 ) -> str | None:
-    """What is wrong with an entry of an episode, if anything is."""
+    """What is wrong with an entry of an episode, in words, if anything is.
+
+    Args:
+      name: Its name.
+      shape: That of one step, or None where any will do.
+      entry: The entry, an array [T, ...]; None where there is none.
+    """
     if entry is None:
-        return f"it has no {name!r}"
-    if entry.dtype.kind not in "biuf" or (name == "image" and entry.dtype != np.uint8):
-        return f"its {name!r} is of type {entry.dtype}"
-    if shape is not None and entry.shape[1:] != tuple(shape):
-        return f"a step of its {name!r} has shape {entry.shape[1:]}, not {tuple(shape)}"
+        return _find_mismatch(name, shape, None, None)
+    if problem := _find_mismatch(name, shape, entry.shape, entry.dtype):
+        return problem
     if entry.dtype.kind == "f" and not np.isfinite(entry).all():
         return f"its {name!r} is not finite"
+    return None
+
+
+def _find_mismatch(
+    name: str,
+    shape: tuple[int, ...] | None,
+    found: tuple[int, ...] | None,
+    dtype: np.dtype | None,
+) -> str | None:
+    """What is wrong with the shape [T, ...] or type of an entry, if anything is."""
+    if found is None or dtype is None:
+        return f"it has no {name!r}"
+    if dtype.kind not in "biuf" or (name == "image" and dtype != np.uint8):
+        return f"its {name!r} is of type {dtype}"
+    if shape is not None and found[1:] != tuple(shape):
+        return f"a step of its {name!r} has shape {found[1:]}, not {tuple(shape)}"
     return None
 
 

@@ -9,7 +9,10 @@ whose functions do more than to return a part of an agent.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import inspect
+import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -68,6 +71,27 @@ def check_module(name: str) -> None:
         raise ExtensionError("the modules of planet.scripts are commands")
 
 
+def working_folder(module: str) -> pathlib.Path | None:
+    """The working directory, if a module is found there and nowhere else.
+
+    Python looks there when it is started with `-m`; what `PYTHONPATH` names is found
+    from everywhere.
+
+    Args:
+      module: Its name, `package.module`; only the package is looked for.
+    """
+    package, here = module.partition(".")[0], pathlib.Path.cwd()
+    path, named = sys.path, os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    try:
+        sys.path = [x for x in path if x in named or pathlib.Path(x).resolve() != here]
+        if any(finder.find_spec(package, None) for finder in sys.meta_path):
+            return None
+    finally:
+        sys.path = path
+    found = importlib.machinery.PathFinder.find_spec(package, [str(here)])
+    return here if found else None
+
+
 def arguments(function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are named like arguments of a function or class."""
     names = _parameters(function)
@@ -80,6 +104,14 @@ def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(function).parameters
     except (ValueError, TypeError):
         raise ExtensionError("its arguments are not known") from None
+
+
+def argument_names(function: Callable) -> list[str]:
+    """Names of the arguments that a function or class takes by keyword."""
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    taken = _parameters(function).values()
+    return [x.name for x in taken if x.kind not in (positional, *free)]
 
 
 def check_arguments(function: Callable, known: Collection[str]) -> None:

@@ -30,3 +30,22 @@ def reading(file: BinaryIO) -> Iterator[Mapping[str, np.ndarray]]:
     except Exception as error:  # A damaged archive can fail in a dozen ways.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DamagedError(reason) from error
+
+
+def headers(file: BinaryIO) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shapes and types of the arrays in an open npz file, by name.
+
+    Raises:
+      DamagedError: It cannot be read.
+    """
+    found = {}
+    with reading(file), zipfile.ZipFile(file) as archive:
+        for name in (x for x in archive.namelist() if x.endswith(".npy")):
+            with archive.open(name) as member:
+                version = np.lib.format.read_magic(member)
+                read = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    read = np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(member)
+            found[name.removesuffix(".npy")] = (shape, dtype)
+    return found

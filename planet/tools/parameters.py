@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import pathlib
 import re
@@ -254,6 +255,18 @@ def mapping(key_kind: Kind, value_kind: Kind, keys: str, values: str) -> Kind:
             raise ValueError(f"a mapping whose values are each {error}") from None
 
     return check
+
+
+def keywords(value: Any) -> dict[str, Any]:
+    """A mapping from names of arguments to plain values, as YAML and JSON have them."""
+    try:
+        if not all(key.isidentifier() for key in value):
+            raise ValueError("not the name of an argument")
+        return json.loads(json.dumps(dict(value)))
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise ValueError(
+            "a mapping from keywords to numbers, texts, lists or mappings"
+        ) from None
 
 
 def choice(options: Iterable[str], what: str) -> Kind:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import ml_collections
 
 from planet.control.batch_env import BatchEnv
-from planet.tools import numpy_episodes
+from planet.tools import episode_files, numpy_episodes
 
-PHASES = ("train", "test")
+PHASES = episode_files.PHASES
 
 
 def make_data_spec(envs: BatchEnv) -> dict[str, tuple[int, ...]]:

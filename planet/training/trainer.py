@@ -39,6 +39,7 @@ from planet.training import (
     define_summaries,
     instruments,
     latents,
+    seeding,
     simulations,
 )
 from planet.training.simulations import Simulation
@@ -104,8 +105,12 @@ def train(
                 )
                 for task in tasks
             }
-            simulations.collect_seed_episodes(config, tasks, envs, folders, start)
             data_spec = data_lib.make_data_spec(envs[tasks[0].name])
+            if config.seed_dataset is None:
+                simulations.collect_seed_episodes(config, tasks, envs, folders, start)
+            elif not checkpoint_files.find(logdir / "checkpoints"):
+                most, source = config.max_episodes, config.seed_dataset
+                seeding.copy(source, tasks[0], data_spec, folders, most)
             model = define_model.define_model(config, data_spec)
             seeds = noise.Seeds(start)
             print(model.table(), flush=True)

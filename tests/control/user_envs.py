@@ -215,3 +215,52 @@ def images_in_fractions():
 
 def with_a_length():
     return Different(spaces.Dict(length=Box(-1, 1, [1]), position=Box(-10, 10, [1])))
+
+
+class Camera(Walk):
+    """A walk that shows itself as a picture, under a name and in fractions."""
+
+    def __init__(self, size=24, brightness=1.0, lidar=0):
+        super().__init__()
+        self._size = size
+        self._brightness = brightness
+        self._position = np.zeros(1)
+        self.observation_space = spaces.Dict(
+            eye=Box(0, 1, (3, size, size), np.float32),
+            position=Box(-10, 10, [1], np.float64),
+            **({"lidar": Box(0, 9, [lidar], np.float32)} if lidar else {}),
+        )
+
+    def reset(self, *, seed=None, options=None):
+        _, info = super().reset(seed=seed)
+        return self._look(), info
+
+    def step(self, action):
+        _, *results = super().step(action)
+        return self._look(), *results
+
+    def _look(self):
+        eye = np.zeros((3, self._size, self._size), np.float32)
+        eye[0, :, round((self._position.item() + 10) / 20 * (self._size - 1))] = 1
+        eye *= self._brightness
+        zeros = {name: np.zeros(x.shape) for name, x in self.observation_space.items()}
+        return {**zeros, "eye": eye, "position": self._position.copy()}
+
+
+def camera(**params):
+    """Walks before a camera, with parameters of its own."""
+    return Camera(**params)
+
+
+def long_walk(steps=5000):
+    return TimeLimit(Walk("rgb_array"), steps)
+
+
+def with_alpha():
+    return Different(Box(0, 255, (9, 9, 4), np.uint8))
+
+
+def many_channels():
+    env = Different(Box(0, 1, (48, 48, 7), np.float32))
+    env.render_mode = None
+    return env

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import pytest
 from ruamel import yaml
@@ -575,3 +576,32 @@ def test_head_of_the_image_stands_for_what_is_observed():
     assert config.gradient_heads == ["state", "reward"]
     with pytest.raises(parameters.ParameterError, match="unknown head 'velocity'"):
         configs.load("default", {**params, "observations": "state"})
+
+
+@pytest.mark.parametrize(
+    ("note", "hint"),
+    [
+        ("", ""),
+        ("module_folders: {os: /tmp}", ""),
+        ("module_folders: [own_envs]", ""),
+        ("module_folders: {own_envs: 3}", ""),
+        (
+            "module_folders: {own_envs: /my envs}",
+            "; when the run began, 'own_envs' was in '/my envs': PYTHONPATH='/my envs' "
+            "would help",
+        ),
+    ],
+)
+def test_missing_module_of_a_run(note, hint, tmp_path):
+    """A note in the file only adds a hint: nothing is imported because of it."""
+    path = tmp_path / "config.yaml"
+    runs.save_config(configs.load("debug", {"tasks": ["dummy"]}), path)
+    text = path.read_text().replace("[dummy]", "['own_envs:noise']")
+    path.write_text(f"{text}{note}\n")
+    before = list(sys.path)
+    with pytest.raises(parameters.ParameterError) as caught:
+        runs.read_config(path)
+    message = str(caught.value)
+    assert message.endswith(f"the libraries are dmc:, gym:, ale:, oldgym:{hint}")
+    assert "there is no module 'own_envs'" in message
+    assert sys.path == before

@@ -71,6 +71,20 @@ def test_command_is_the_shortest():
     assert (name, found) == ("cpu", params)
 
 
+def test_command_has_what_the_environment_needs():
+    params = {
+        "tasks": ["tests.control.user_envs:camera"],
+        "image_key": "eye",
+        "env_params": {"size": 9},
+        "episode_steps": 30,
+        "batch_shape": [5, 8],
+    }
+    config = configs.load("newhp", params)
+    name, found, loaded = settings_of(export.train_command(config, "x"))
+    assert (name, found) == ("newhp", params)
+    assert runs.differences(loaded, config) == []
+
+
 def test_chosen_checkpoint(trained, run_export, tmp_path):
     command = ("--logdir", trained, "--output", tmp_path / "agent")
     assert run_export(*command, "--checkpoint", 20)[0] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from planet.control.envs import opengl, suite
 from planet.scripts import configs, runs, tasks, train
-from planet.tools import tf1_checkpoint
+from planet.tools import parameters, tf1_checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20, overshooting: 0"
@@ -210,6 +210,29 @@ def test_short_horizons_are_warned_about_once(run_main, tmp_path):
     params = "{tasks: [cartpole_balance_da], planner_horizon: null}"
     _, out, _ = run_main(train.main, *command, params)
     assert out.splitlines() == rest
+
+
+def test_cuts_and_lost_channels_are_announced(run_main, tmp_path):
+    (tmp_path / "00001").mkdir()
+    (tmp_path / "00001" / "DONE").touch()
+    users = "tests.control.user_envs"
+    command = ("--logdir", tmp_path, "--params")
+    params = f"tasks: ['{users}:long_walk', '{users}:with_alpha']"
+    code, out, err = run_main(train.main, *command, f"{{{params}}}")
+    assert (code, err) == (0, "")
+    long, short, alpha, _ = out.splitlines()
+    assert long == (
+        f"Episodes of {users}:long_walk are cut after 1000 steps of the environment, "
+        "which itself ends them after 5000; episode_steps changes that."
+    )
+    assert short.startswith(f"Episodes of {users}:with_alpha are cut after 1000 steps ")
+    assert short.endswith(
+        "itself does not say when they end; episode_steps changes that."
+    )
+    assert alpha.startswith(f"The fourth channel of the image of task '{users}:with_a")
+    params = f"tasks: ['{users}:long_walk'], episode_steps: 5000"
+    _, out, _ = run_main(train.main, *command, f"{{{params}}}")
+    assert out == f"Skip {tmp_path}/00001: finished\n"
 
 
 def test_help(run_main):
@@ -472,3 +495,60 @@ def test_folder_that_cannot_be_created(run_train, tmp_path):
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("planet.scripts.train: error: [Errno 17] File exists: ")
+
+
+OWN_TASK = """
+from planet.control.envs import dummy_env
+
+
+def noise():
+    return dummy_env.DummyEnv()
+"""
+
+
+@pytest.mark.slow
+def test_module_of_the_working_directory_is_noted_and_asked_for(tmp_path):
+    project, elsewhere = tmp_path / "my project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    (project / "own_envs.py").write_text(OWN_TASK)
+    run = tmp_path / "runs" / "00001"
+    params = (
+        "{tasks: ['own_envs:noise'], dumbnet: true, action_repeat: 100, max_steps: 5}"
+    )
+    command = [
+        "planet.scripts.train",
+        "--logdir",
+        tmp_path / "runs",
+        "--config",
+        "debug",
+    ]
+    result = run_in(project, *command, "--params", params)
+    assert result.returncode == 0, result.stderr
+    values = parameters.parse((run / "config.yaml").read_text(), "config.yaml")
+    assert values["module_folders"] == {"own_envs": str(project)}
+
+    command = ["planet.scripts.evaluate", "--logdir", run, "--episodes", "1"]
+    result = run_in(elsewhere, *command)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "there is no module 'own_envs'" in line
+    quoted = f"'{project}'"
+    assert line.endswith(
+        f"; when the run began, 'own_envs' was in {quoted}: PYTHONPATH={quoted} would "
+        "help"
+    )
+    result = run_in(elsewhere, *command, path=project)
+    assert result.returncode == 0, result.stderr
+
+
+def run_in(folder, module, *arguments, path=None):
+    """Runs a script in a folder, with another one in PYTHONPATH."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{path or ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )

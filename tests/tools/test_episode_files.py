@@ -1,3 +1,4 @@
+import functools
 import io
 import pickle
 import re
@@ -180,7 +181,8 @@ def foreign_files():
 def test_foreign_files_are_refused_in_a_line(name, tmp_path):
     path = tmp_path / "20260101T000000-a.npz"
     path.write_bytes(foreign_files()[name])
-    for read in (episode_files.read, episode_files.count_decisions):
+    check = functools.partial(episode_files.check, expected=EXPECTED)
+    for read in (episode_files.read, episode_files.count_decisions, check):
         with pytest.raises(episode_files.TornEpisodeError) as caught:
             read(path)
         assert len(str(caught.value).splitlines()) == 1
@@ -212,6 +214,11 @@ def test_what_the_model_does_not_expect_is_refused(change, reason, tmp_path):
     with pytest.raises(episode_files.TornEpisodeError, match=reason) as caught:
         episode_files.read(path, EXPECTED)
     assert len(str(caught.value).splitlines()) == 1
+    if "finite" in reason:  # Which takes reading the numbers.
+        episode_files.check(path, EXPECTED)
+    else:
+        with pytest.raises(episode_files.TornEpisodeError, match=reason):
+            episode_files.check(path, EXPECTED)
 
 
 def test_what_is_expected_is_read_whatever_else_there_is(tmp_path):
@@ -219,6 +226,7 @@ def test_what_is_expected_is_read_whatever_else_there_is(tmp_path):
     path = episode_files.write(tmp_path, episode)
     assert_equal_episodes(episode_files.read(path, EXPECTED), episode)
     assert_equal_episodes(episode_files.read(path, {"action": None}), episode)
+    episode_files.check(path, {**EXPECTED, "velocity": (3,)})
     with pytest.raises(
         episode_files.TornEpisodeError, match="'velocity' is not finite"
     ):

@@ -80,3 +80,17 @@ def test_arguments_that_a_function_does_not_take():
     assert extensions.missing_arguments(lambda state: state, ("state", "b")) == ["b"]
     assert extensions.missing_arguments(function, ("state", "b")) == []
     extensions.check_arguments(function, ("state",))
+
+
+def test_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").touch()
+    (tmp_path / "package_here").mkdir()
+    (tmp_path / "package_here" / "part.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("only_here", "package_here.part"):
+        assert extensions.working_folder(name) == tmp_path
+    for name in ("numpy", "planet.models", "tests.control.nope", "nowhere"):
+        assert extensions.working_folder(name) is None
+    monkeypatch.setenv("PYTHONPATH", f"/usr:{tmp_path}")
+    assert extensions.working_folder("only_here") is None

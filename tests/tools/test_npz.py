@@ -36,3 +36,14 @@ def test_what_fails_is_told_in_a_line(content, reason):
         with npz.reading(io.BytesIO(content)) as arrays:
             arrays["a"].tolist()
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("names", ["a", "é"])
+def test_headers_are_read_without_the_numbers(names):
+    arrays = {names: np.zeros((2, 3), np.float32), "b": np.array([{}], object)}
+    headers = npz.headers(io.BytesIO(packed(**arrays, c=np.zeros((), "u1"))))
+    assert headers == {
+        names: ((2, 3), np.float32),
+        "b": ((1,), np.dtype(object)),
+        "c": ((), np.uint8),
+    }

@@ -167,6 +167,12 @@ def test_known_words_are_listed_where_none_is_alike():
     [
         (parameters.boolean, [True], [1, "yes"], "true or false"),
         (
+            parameters.keywords,
+            [{}, {"size": 3, "names": ["a", {"b": None}]}],
+            [3, [1], "a", {"a b": 1}, {3: 1}, {"a": {1, 2}}],
+            "a mapping from keywords to numbers, texts, lists or mappings",
+        ),
+        (
             parameters.integer(2),
             [2, 3.0],
             [1, 2.5, True],

@@ -14,7 +14,13 @@ from gymnasium.spaces import Dict, Discrete
 from gymnasium.wrappers import FilterObservation, TimeLimit, TransformObservation
 
 from planet.control.envs import inspection, suite
-from planet.control.envs.task import Selection, Task, TaskError, TaskSpec
+from planet.control.envs.task import (
+    EPISODE_STEPS,
+    Selection,
+    Task,
+    TaskError,
+    TaskSpec,
+)
 from planet.control.wrappers import (
     actions,
     duration,
@@ -24,7 +30,6 @@ from planet.control.wrappers import (
     simulation,
 )
 
-EPISODE_STEPS = 1000  # Before actions are repeated.
 IMAGE_SIZE = (64, 64)
 
 
@@ -37,7 +42,8 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
       selection: The user's choices, or any settings with the same attributes.
 
     Raises:
-      TaskError: The agent is to see the task's state, but it has none.
+      TaskError: The agent is to see the task's state, but it has none; or an episode
+          would have no decision.
     """
     seen = selection.observations
     if seen == "state" and not spec.state_sizes:
@@ -46,10 +52,15 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
     usual = selection.action_repeats.get(name, spec.action_repeat)
     repeat = selection.action_repeat or usual
     shortest = selection.batch_shape[1] if spec.pad_to_chunk else 0
-    longest = EPISODE_STEPS // repeat
+    longest = selection.episode_steps // repeat
+    if not longest:
+        raise TaskError(
+            f"episode_steps must be at least {repeat}, the action repeat of task "
+            f"{name!r}, not {selection.episode_steps}"
+        )
     if spec.step_limit:
         longest = min(longest, max(shortest, math.ceil(spec.step_limit / repeat)))
-    make = EnvCtor(spec, seen, repeat, shortest, longest)
+    make = EnvCtor(spec, seen, repeat, shortest, longest, selection.image_key)
     return Task(
         name,
         env_ctor=functools.partial(_make_as_declared, make, name, sizes),
@@ -60,12 +71,16 @@ def assemble(name: str, spec: TaskSpec, selection: Selection) -> Task:
         discrete=spec.discrete or bool(spec.action_values),
         channels=spec.channels,
         state_size=sum(sizes.values()),
+        image_size=IMAGE_SIZE,
+        show=make.show,
         uses_dm_control=spec.uses_dm_control,
         extra=spec.extra,
         action_repeat=repeat,
         seconds=spec.timestep and spec.timestep * repeat,
         ceilings=spec.ceilings,
         restorable=spec.restorable,
+        step_limit=spec.step_limit,
+        episode_steps=selection.episode_steps,
     )
 
 
@@ -101,6 +116,7 @@ class EnvCtor:
       repeat: How often each action is repeated.
       shortest: Least number of decisions in an episode.
       longest: Greatest number of decisions in an episode.
+      image_key: Name of the image among the environment's observations.
     """
 
     spec: TaskSpec
@@ -108,6 +124,7 @@ class EnvCtor:
     repeat: int = 1
     shortest: int = 0
     longest: int = EPISODE_STEPS
+    image_key: str | None = None
 
     def __call__(self) -> gymnasium.Env:
         """Makes the environment in this process.
@@ -124,8 +141,7 @@ class EnvCtor:
             env = actions.NormalizeActions(env)
         env = duration.MinimumDuration(env, self.shortest)
         env = TimeLimit(env, self.longest)
-        env = promises.CheckObservations(env)
-        env = observations.ConvertTo32Bit(self._show(env))
+        env = observations.ConvertTo32Bit(self._choose(env))
         if self.spec.action_values:
             env = actions.DiscretizeActions(env, self.spec.action_values)
         if isinstance(env.action_space, Discrete):
@@ -137,13 +153,35 @@ class EnvCtor:
             return self.spec.make(frameskip=self.repeat)
         return self.spec.make(size=IMAGE_SIZE if self.seen == "image" else None)
 
-    def _show(self, env):
+    def show(self, env: gymnasium.Env, again: bool = False) -> gymnasium.Env:
+        """Wraps an environment to show of its observations what the agent sees.
+
+        Args:
+          env: An environment with observations as those of `make`.
+          again: Whether its observations are what an agent saw already.
+
+        Raises:
+          UnusableEnvError: It lacks what the agent sees.
+        """
+        ctor = self
+        if again:
+            spec = dataclasses.replace(self.spec, rows=None)
+            ctor = dataclasses.replace(self, spec=spec, image_key=None)
+        return observations.ConvertTo32Bit(ctor._choose(env))
+
+    def _choose(self, env):
         if self.seen == "nothing":
+            env = promises.CheckObservations(env)
             return TransformObservation(env, lambda _: {}, Dict())
-        env = observations.FlattenNumbers(observations.NameObservation(env))
+        pixels, key = self.seen == "image", self.image_key
+        image = observations.find_image(env.observation_space, key, pixels)
+        env = promises.CheckObservations(env, image=image)
+        env = observations.NameObservation(env, key, pixels)
+        env = observations.FlattenNumbers(env)
         if self.seen == "state":
             return observations.StateVector(env)
         if "image" in env.observation_space.spaces:
+            env = observations.ConvertImage(env)
             grey = self.spec.channels == 1
             return observations.ResizeImage(env, IMAGE_SIZE, self.spec.rows, grey)
         return observations.RenderImage(env, IMAGE_SIZE)

@@ -3,6 +3,8 @@
 import concurrent.futures
 import dataclasses
 import importlib.util
+import inspect
+import math
 import multiprocessing
 import sys
 import traceback
@@ -40,14 +42,22 @@ class Description:
       uses_opengl: Whether it loaded OpenGL for its first observation.
       extra: Extra of this package that it uses.
       restorable: Whether its state can be saved and restored.
+      own_observations: Space of its observations without our wrappers, as text.
+      own_actions: Space of its actions without our wrappers, as text.
+      has_alpha: Whether its image has a fourth channel, which is dropped.
+      documentation: First paragraph of its docstring.
     """
 
-    observation_space: gymnasium.Space
+    observation_space: gymnasium.spaces.Dict
     action_space: gymnasium.Space
     max_steps: int | None
     uses_opengl: bool
     extra: str | None
     restorable: bool
+    own_observations: str
+    own_actions: str
+    has_alpha: bool
+    documentation: str
 
 
 def describe(env_ctor: Callable[[], gymnasium.Env]) -> Description:
@@ -96,6 +106,7 @@ def _describe(env_ctor):
     try:
         env = env_ctor()
         _try_out(env)
+        own = _without_wrappers_of_ours(env)
         description = Description(
             env.observation_space,
             env.action_space,
@@ -103,6 +114,10 @@ def _describe(env_ctor):
             opengl.is_loaded(),
             next((key for key, name in EXTRAS.items() if name in sys.modules), None),
             simulation.is_restorable(env),
+            " ".join(str(own.observation_space).split()),
+            " ".join(str(own.action_space).split()),
+            any(getattr(layer, "has_alpha", False) for layer in _layers(env)),
+            _first_paragraph(inspect.getdoc(own.unwrapped) or ""),
         )
         env.close()
     except (Exception, SystemExit) as error:  # A user's environment can raise anything.
@@ -128,14 +143,40 @@ def _try_out(env):
             env.reset()
 
 
-def _step_limit(env):
-    """The tightest of the time limits around an environment."""
-    limits = []
+def _without_wrappers_of_ours(env):
+    """The environment as its author made it, maybe with wrappers of theirs."""
+    ours = (x for x in _layers(env) if isinstance(x, promises.CheckResults))
+    innermost = next(ours, None)
+    return innermost.env if innermost else env
+
+
+def _layers(env):
+    """The wrappers around an environment, from the outermost one."""
     while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, TimeLimit):
-            limits.append(env._max_episode_steps)
+        yield env
         env = env.env
-    return min(limits, default=None)
+
+
+def _step_limit(env):
+    """The tightest of the time limits around an environment, or in it."""
+    env = _without_wrappers_of_ours(env)
+    timers = (layer for layer in _layers(env) if isinstance(layer, TimeLimit))
+    limits = [timer._max_episode_steps for timer in timers]
+    env = env.unwrapped
+    if hasattr(env, "ale"):  # An Atari game, whose steps are frames of the emulator.
+        limits.append(env.ale.getInt("max_num_frames_per_episode"))
+    suite_env = getattr(env, "_env", None)
+    limit = min([*limits, getattr(suite_env, "_step_limit", math.inf)])
+    return None if limit in (0, math.inf) else math.ceil(limit)
+
+
+def _first_paragraph(text):
+    """The first paragraph of a docstring that is no heading, in one line."""
+    for paragraph in text.split("\n\n"):
+        lines = [x for x in paragraph.splitlines() if not x.startswith("#")]
+        if any(lines):
+            return " ".join(" ".join(lines).split())
+    return ""
 
 
 def _missing_module(error):

@@ -3,11 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gymnasium
 
 # Share of the highest ceiling that a planning horizon has to reach to be enough.
 ENOUGH = 0.9
+# Steps of the environment in the longest episode, before actions are repeated.
+EPISODE_STEPS = 1000
 
 
 class TaskError(ValueError):
@@ -76,6 +79,9 @@ class Selection:
           for which nothing is rendered; or `nothing`.
       batch_shape: Training sequences in a batch, and steps in a sequence. A task whose
           longest episode is shorter is refused.
+      episode_steps: Steps of the environment after which an episode is cut.
+      image_key: Name of the image among the observations of environments by name.
+      env_params: What is passed to their constructors, by keyword.
     """
 
     tasks: Sequence[str] | str
@@ -83,6 +89,9 @@ class Selection:
     action_repeats: Mapping[str, int] = dataclasses.field(default_factory=dict)
     observations: str = "image"
     batch_shape: tuple[int, int] = (1, 1)
+    episode_steps: int = EPISODE_STEPS
+    image_key: str | None = None
+    env_params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +101,7 @@ class Task:
     Attributes:
       name: The name that users know it by.
       env_ctor: Makes the environment; picklable.
+      show: Wraps an environment to show what the agent sees, see `EnvCtor.show`.
       max_length: Decisions in the longest episode.
       action_size: Entries of an action.
       state_components: Names of the observations beside the image that the agent sees.
@@ -99,16 +109,22 @@ class Task:
       discrete: Whether an action is a one-hot vector.
       channels: Channels of the image, where the agent sees one.
       state_size: Entries of the state, where the agent sees one.
+      image_size: Height and width of the image.
       uses_dm_control: Whether the environment is one of dm_control's.
       extra: Extra of this package that the environment needs.
       action_repeat: Environment steps of a decision.
       seconds: Length of a decision, where it is known.
       ceilings: Return of planning with a perfect model, by the seconds it looks ahead.
       restorable: Whether the environment's state can be saved and restored.
+      step_limit: Most steps that the environment itself makes in an episode; None where
+          it does not say.
+      episode_steps: Steps after which an episode is cut, as the user chose.
+      note: What a user should know about its observations before a run, if anything.
     """
 
     name: str
     env_ctor: Callable[[], gymnasium.Env]
+    show: Callable[..., gymnasium.Env]
     max_length: int
     action_size: int
     state_components: tuple[str, ...]
@@ -116,12 +132,25 @@ class Task:
     discrete: bool = False
     channels: int = 3
     state_size: int = 0
+    image_size: tuple[int, int] = (0, 0)
     uses_dm_control: bool = False
     extra: str | None = None
     action_repeat: int = 1
     seconds: float | None = None
     ceilings: Mapping[float, float] = dataclasses.field(default_factory=dict)
     restorable: bool = False
+    step_limit: int | None = None
+    episode_steps: int = EPISODE_STEPS
+    note: str = ""
+
+    @property
+    def own_end(self) -> str | None:
+        """When the environment itself ends an episode; None if before it is cut."""
+        if self.step_limit is None:
+            return "does not say when they end"
+        if self.step_limit > self.episode_steps:
+            return f"ends them after {self.step_limit}"
+        return None
 
     @property
     def foresight(self) -> float | None:

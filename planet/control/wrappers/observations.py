@@ -12,9 +12,11 @@ from gymnasium import spaces
 from gymnasium.spaces import Box, Dict
 
 from planet.control.errors import UnusableEnvError
-from planet.control.wrappers import promises
-from planet.tools import latent_files
+from planet.control.wrappers import images, promises
+from planet.tools import latent_files, parameters
 
+# From here on, a vector of numbers is hard to learn from without convolutions.
+MANY_NUMBERS = 1000
 _NARROW = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
 _NUMERIC = (Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 # Names that observations beside the image cannot have, as they mean something else:
@@ -31,19 +33,74 @@ RESERVED = frozenset(
 
 
 class NameObservation(gymnasium.ObservationWrapper):
-    """Always shows a dict: a bare observation is named `image` or `state`."""
+    """Always shows a dict, whose `image`, if there is one, is an image.
 
-    def __init__(self, env: gymnasium.Env):
+    A bare observation is named `image` or `state`. Of a dict, images other than the
+    chosen one are left out.
+
+    Args:
+      env: The environment.
+      key: Name of the image in the environment's dict; None: `image`, if it has that.
+      pixels: Whether an image is wanted, see `images.is_unnamed_image`.
+
+    Raises:
+      UnusableEnvError: There is no such image; or none, and none is rendered.
+    """
+
+    def __init__(
+        self, env: gymnasium.Env, key: str | None = None, pixels: bool = False
+    ):
         super().__init__(env)
         space = env.observation_space
-        self._name = None
-        if not isinstance(space, Dict):
-            self._name = "image" if _is_image(space) else "state"
-            self.observation_space = Dict({self._name: space})
+        self._image = find_image(space, key, pixels)
+        if pixels and self._image is None and env.render_mode != "rgb_array":
+            raise UnusableEnvError(_lack_of_pixels(space))
+        self._bare = not isinstance(space, Dict)
+        self._kept = () if self._bare else _without_images(space, self._image, pixels)
+        self._name = "image" if self._image == () else "state"
+        self.observation_space = Dict(self.observation(space))
 
     def observation(self, observation: Any) -> dict[str, Any]:
         """Returns the observation under its name."""
-        return {self._name: observation} if self._name else observation
+        if self._bare:
+            return {self._name: observation}
+        named = {name: observation[name] for name in self._kept}
+        return named | ({"image": observation[self._image[0]]} if self._image else {})
+
+
+def find_image(
+    space: gymnasium.Space, key: str | None = None, pixels: bool = True
+) -> tuple[str, ...] | None:
+    """Where in observations the image is: () if they are it, or its name in a dict.
+
+    Args:
+      space: Space of the observations.
+      key: Name of the image, where the user gives one.
+      pixels: Whether an image is wanted, see `images.is_unnamed_image`.
+
+    Returns:
+      The place; None where there is no image.
+
+    Raises:
+      UnusableEnvError: There is nothing of that name, or it cannot be used as an image.
+    """
+    if not isinstance(space, Dict):
+        if key is not None:
+            raise UnusableEnvError(
+                f"its observation is {space}, without the names that image_key "
+                f"{key!r} chooses from"
+            )
+        return () if images.is_unnamed_image(space, pixels, axes=2) else None
+    if key is None and (not pixels or "image" not in space.spaces):
+        return ("image",) if images.is_image(space.get("image")) else None
+    name = key or "image"
+    if name not in space.spaces:
+        raise UnusableEnvError(parameters.unknown("image_key", name, space.spaces))
+    if not images.is_image(space[name]):
+        raise UnusableEnvError(
+            f"its observation {name!r} is {space[name]}; {images.RULE}"
+        )
+    return (name,)
 
 
 class FlattenNumbers(gymnasium.ObservationWrapper):
@@ -56,7 +113,7 @@ class FlattenNumbers(gymnasium.ObservationWrapper):
     def __init__(self, env: gymnasium.Env):
         super().__init__(env)
         space = dict(env.observation_space.items())
-        self._image = {"image"} if _is_image(space.get("image")) else set()
+        self._image = {"image"} if images.is_image(space.get("image")) else set()
         self._numbers = {key: space[key] for key in space.keys() - self._image}
         for name, entry in self._numbers.items():
             if not _is_numeric(entry):
@@ -85,23 +142,40 @@ class FlattenNumbers(gymnasium.ObservationWrapper):
         return {**observation, **vectors}
 
 
+class ConvertImage(gymnasium.ObservationWrapper):
+    """Shows the environment's own `image`, of any kind that `images` knows, as bytes.
+
+    Args:
+      env: The environment; its observations are dicts with an image.
+
+    Attributes:
+      has_alpha: Whether the image has a fourth channel, which is dropped.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        super().__init__(env)
+        self._space = env.observation_space["image"]
+        self.has_alpha = images.has_alpha(self._space)
+        shape = (*images.sides(self._space), images.channels(self._space))
+        image = Box(0, 255, shape, np.uint8)
+        self.observation_space = Dict({**env.observation_space, "image": image})
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns `image` as uint8 [H, W, 1 or 3]."""
+        image = images.to_bytes(self._space, observation["image"])
+        return {**observation, "image": image}
+
+
 class RenderImage(gymnasium.ObservationWrapper):
     """Adds to an observation the `image` that the environment renders.
 
     Args:
-      env: The environment; its observations are dicts.
+      env: The environment; its observations are dicts, its render mode `rgb_array`.
       size: Height and width of the image.
-
-    Raises:
-      UnusableEnvError: The environment does not render images.
     """
 
     def __init__(self, env: gymnasium.Env, size: tuple[int, int]):
         super().__init__(env)
-        if env.render_mode != "rgb_array":
-            raise UnusableEnvError(
-                "it has no pixels to show; set `observations: state` to use its numbers"
-            )
         self._size = size
         image = Box(0, 255, (*size, 3), np.uint8)
         self.observation_space = Dict({**env.observation_space, "image": image})
@@ -161,7 +235,9 @@ class StateVector(gymnasium.ObservationWrapper):
         super().__init__(env)
         self._names = sorted(env.observation_space.keys() - {"image"})
         if not self._names:
-            raise UnusableEnvError("it has no numbers to show; set observations: image")
+            raise UnusableEnvError(
+                "it has no numbers to show; set `observations: image`"
+            )
         entries = [env.observation_space[name] for name in self._names]
         low = np.concatenate([entry.low.ravel() for entry in entries])
         high = np.concatenate([entry.high.ravel() for entry in entries])
@@ -222,13 +298,36 @@ def _is_name(name):
     return isinstance(name, str) and name.isprintable() and name and "/" not in name
 
 
-def _is_image(space):
-    return (
-        isinstance(space, Box)
-        and space.dtype == np.uint8
-        and len(space.shape) == 3
-        and space.shape[-1] in (1, 3)
+def _without_images(space, chosen, pixels):
+    """Names of the entries of a dict that are no images, and not the chosen one."""
+    return tuple(
+        name
+        for name, entry in space.items()
+        if (name,) != chosen and not images.is_unnamed_image(entry, pixels, axes=3)
     )
+
+
+def _lack_of_pixels(space):
+    """Message that there is no image, and what to do about it."""
+    entries = space.spaces if isinstance(space, Dict) else {None: space}
+    cameras = [name for name, entry in entries.items() if images.is_image(entry)]
+    shown = ", ".join(
+        f"{entry}" if name is None else f"{name!r}: {entry}"
+        for name, entry in entries.items()
+    )
+    message = f"it renders no images, and its observation is {shown}; {images.RULE}"
+    if cameras:
+        return f"{message}; set image_key: {cameras[0]}"
+    numbers = count_numbers(space)
+    if numbers and numbers <= MANY_NUMBERS:
+        entries = f"{numbers} number{'s'[: numbers > 1]}"
+        return f"{message}; set `observations: state` to use its {entries}"
+    return message
+
+
+def count_numbers(space: gymnasium.Space) -> int | None:
+    """How many numbers the observations of a space hold; None where it is not known."""
+    return spaces.flatdim(space) if _is_numeric(space) else None
 
 
 def _is_numeric(space):

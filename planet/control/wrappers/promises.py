@@ -106,24 +106,33 @@ class CheckObservations(gymnasium.ObservationWrapper):
     """Checks that observations are what their space says.
 
     Names, types and shapes have to fit, and numbers have to be finite. Other widths are
-    fine, as long as integers are not mixed up with real numbers; but images have to be
-    of the very type of their space, as nothing converts them.
+    fine, as long as integers are not mixed up with real numbers. But of an image, bytes
+    have to be just these, and real numbers within their bounds: it would be another
+    picture.
 
     Args:
       env: The environment.
-      bounds: Whether bounds are checked too, except for what rounding explains.
+      bounds: Whether all bounds are checked, except for what rounding explains.
+      image: Where the image is: () for the whole observation, or its name in a dict.
 
     Raises:
       BrokenPromiseError: By `reset` and `step`: an observation is something else.
     """
 
-    def __init__(self, env: gymnasium.Env, bounds: bool = False):
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        bounds: bool = False,
+        image: tuple[str, ...] | None = None,
+    ):
         super().__init__(env)
         self._bounds = bounds
+        self._image = image
 
     def observation(self, observation: Any) -> Any:
         """Returns the observation as it is."""
-        _require_observation(self.observation_space, observation, self._bounds)
+        space = self.observation_space
+        _require_observation(space, observation, self._bounds, self._image)
         return observation
 
 
@@ -224,20 +233,22 @@ def _number(value, kinds):
     return value if np.isscalar(value) else array.item()
 
 
-def _require_observation(space, value, bounds, path=()):
+def _require_observation(space, value, bounds, image, path=()):
     """Refuses an observation, or the part of it that a path leads to."""
-    what = f"observation {'/'.join(path)!r}" if path else "observation"
+    what = f"observation {'/'.join(map(str, path))!r}" if path else "observation"
     if isinstance(space, spaces.Dict):
         _require_names(what, space, value)
         for name, entry in space.items():
-            _require_observation(entry, value[name], bounds, (*path, str(name)))
+            _require_observation(entry, value[name], bounds, image, (*path, name))
     elif isinstance(space, spaces.Tuple):
         if not isinstance(value, Sequence) or len(value) != len(space):
             raise BrokenPromiseError(f"{what} is {_show(value)}, not in {space}")
         for index, entry in enumerate(space):
-            _require_observation(entry, value[index], bounds, (*path, str(index)))
+            _require_observation(entry, value[index], bounds, image, (*path, index))
     elif isinstance(space, spaces.Box):
-        _require_box(what, space, value, bounds)
+        is_image = path == image
+        bytes_only = space.dtype == np.uint8 and (is_image or len(space.shape) == 3)
+        _require_box(what, space, value, bounds or is_image, bytes_only)
     elif not space.contains(value):
         raise BrokenPromiseError(f"{what} is {_show(value)}, not in {space}")
 
@@ -253,9 +264,9 @@ def _require_names(what, space, value):
             raise BrokenPromiseError(f"{what} has {name!r}, which its space lacks")
 
 
-def _require_box(what, space, value, bounds):
+def _require_box(what, space, value, bounds, bytes_only):
     array = _array(what, value)
-    if not _fits(space, value, array):
+    if not _fits(space, value, array, bytes_only):
         raise BrokenPromiseError(
             f"{what} is {_describe(value)}, not {_kind(space.dtype, space.shape)} as "
             "its space says"
@@ -265,11 +276,11 @@ def _require_box(what, space, value, bounds):
         _require_bounds(what, space, array)
 
 
-def _fits(space, value, array):
+def _fits(space, value, array, bytes_only):
     """Tells whether type and shape are those of a space, or as good."""
     if array.shape != space.shape:
         return False
-    if space.dtype == np.uint8 and len(space.shape) == 3:
+    if bytes_only:
         return isinstance(value, np.ndarray) and value.dtype == np.uint8
     real = space.dtype.kind == "f"
     return array.dtype.kind in ("f" if real else "iub")

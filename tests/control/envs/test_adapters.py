@@ -152,3 +152,48 @@ def test_predecessor_of_gymnasium_plays_and_draws(capfd):
     assert env.render().shape == (400, 600, 3)
     assert env.get_wrapper_attr("_max_episode_steps") == 500
     assert "unmaintained" not in capfd.readouterr().err
+
+
+USERS = "tests.control.user_envs"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "name", "word", "reason"),
+    [
+        (
+            "dm_control",
+            "walker_run",
+            "time_limt",
+            " of walker_run 'time_limt'; did you ",
+        ),
+        ("gym", "Pendulum-v1", "gg", " of Pendulum-v1 'gg'; did you mean 'g'?"),
+        ("gym", "HalfCheetah-v5", "frame_skp", " 'frame_skp'"),
+        ("gym", "Pendulum-v1", "render_mode", " of Pendulum-v1 'render_mode'; did "),
+        ("atari", "Pong", "frameskip", " of Pong 'frameskip'; did you mean '"),
+        ("old_gym", "CartPole-v1", "mass", " of CartPole-v1 'mass'; there is none"),
+        ("constructed", f"{USERS}:drawn", "steps", " of drawn 'steps'; there is none"),
+        ("constructed", f"{USERS}:camera", "sise", " 'sise'"),
+    ],
+)
+def test_unknown_parameters(adapter, name, word, reason):
+    sizes = {"atari": [4], "constructed": []}.get(adapter, [None])
+    with pytest.raises(UnusableEnvError) as caught:
+        getattr(adapters, adapter)(name, *sizes, params={word: 1})
+    assert str(caught.value).startswith(f"unknown parameter{reason}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_parameters_reach_the_constructor():
+    env = adapters.gym("Pendulum-v1", None, {"g": 3.0, "max_episode_steps": 7})
+    assert env.unwrapped.g == 3
+    assert env.get_wrapper_attr("_max_episode_steps") == 7
+    env = adapters.dm_control("walker_run", None, {"time_limit": 2})
+    assert env.unwrapped._env._step_limit == 80
+    env = adapters.atari("Pong", 4, params={"repeat_action_probability": 0.5})
+    assert env.unwrapped.ale.getFloat("repeat_action_probability") == 0.5
+    assert adapters.constructed(f"{USERS}:camera", {"size": 9})._size == 9
+
+
+def test_environment_has_the_docstring_of_its_function():
+    env = adapters.constructed(f"{USERS}:camera")
+    assert env.unwrapped.__doc__ == "Walks before a camera, with parameters of its own."

@@ -109,7 +109,10 @@ def test_environment_checker_is_content_with_environments_by_name(fresh_process,
         (f"{USERS}:textual", "its observation 'mission' is not numeric, but Text"),
         (f"{USERS}:many_choices", "its actions are MultiDiscrete([2 3]), but must be"),
         (f"{USERS}:many_flags", "its actions are MultiBinary(3), but must be"),
-        (f"{USERS}:without_pixels", "it has no pixels to show; set `observations: st"),
+        (
+            f"{USERS}:without_pixels",
+            "it renders no images, and its observation is Box(",
+        ),
         (f"{USERS}:something_else", "it is not a gymnasium.Env, but str"),
         (f"{USERS}:dying", "its process ended by itself"),
         ("os:abort", "task 'os:abort' cannot be used: 'os' is a module of Python its"),
@@ -220,4 +223,131 @@ def test_missing_extra_of_an_environment_by_name(
     assert result.stderr == (
         f"planet.scripts.tasks: error: task '{name}' cannot be used: it needs the "
         f"extra '{extra}': pip install 'planet[{extra}]'\n"
+    )
+
+
+CAMERA = f"{USERS}:camera"
+STATE = {"observations": "state"}
+
+
+def test_image_of_any_kind_under_any_name(tmp_path, process):
+    task = load_one(CAMERA, image_key="eye", env_params={"size": 30}, episode_steps=20)
+    assert (task.channels, task.renders, task.note) == (3, False, "")
+    (episode,) = play(task, tmp_path)
+    assert_valid(task, episode)
+    assert set(episode) == {"image", "position", "action", "reward"}
+    assert not episode["image"][..., 1:].any()
+    process.submit(check, task.env_ctor).result()
+
+
+def test_picture_that_is_too_bright_is_named():
+    params = {"brightness": 1.5}
+    with pytest.raises(tasks.TaskError) as caught:
+        load([CAMERA], image_key="eye", env_params=params)
+    assert str(caught.value) == (
+        f"task '{CAMERA}' cannot be used: observation 'eye'[0, 0, 12] is 1.5, not "
+        "between 0.0 and 1.0"
+    )
+
+
+def test_image_that_cannot_be_used_is_named():
+    with pytest.raises(tasks.TaskError) as caught:
+        load([f"{USERS}:many_channels"])
+    assert "Box(0.0, 1.0, (48, 48, 7), float32); images are" in str(caught.value)
+    assert "state" not in str(caught.value)
+    with pytest.raises(tasks.TaskError, match="; set image_key: eye"):
+        load([CAMERA])
+
+
+def test_alpha_and_large_states_are_noted():
+    note = load_one(f"{USERS}:with_alpha").note
+    assert note.startswith(f"The fourth channel of the image of task '{USERS}:with_a")
+    numbers = {"observations": "state", "env_params": {"lidar": 1000}}
+    note = load_one(CAMERA, image_key="eye", **numbers).note
+    assert note.startswith(f"The state of task '{CAMERA}' has 1001 numbers, which ")
+    numbers["env_params"] = {"lidar": 999}
+    assert load_one(CAMERA, image_key="eye", **numbers).note == ""
+
+
+@pytest.mark.slow
+def test_required_parameter_and_grey_game():
+    task = load_one(f"{USERS}:needs_an_argument", env_params={"length": 60}, **STATE)
+    assert task.max_length == 60
+    assert load_one("ale:Pong", env_params={"obs_type": "grayscale"}).channels == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "params", "check_made"),
+    [
+        ("dmc:point_mass_easy", {"time_limit": 3}, lambda task: task.step_limit == 150),
+        ("gym:Pendulum-v1", {"max_episode_steps": 70}, lambda x: x.max_length == 70),
+        ("gym:FrozenLake-v1", {"map_name": "8x8"}, lambda task: task.state_size == 64),
+        ("ale:Pong", {"full_action_space": True}, lambda task: task.action_size == 18),
+        ("oldgym:FrozenLake-v1", {"map_name": "8x8"}, lambda x: x.state_size == 64),
+    ],
+)
+def test_parameters_of_constructors(name, params, check_made):
+    seen = "image" if name.startswith("ale") else "state"
+    task = load_one(name, env_params=params, observations=seen)
+    assert check_made(task)
+    assert pickle.loads(pickle.dumps(task)) is not None
+
+
+def test_unknown_parameter_of_a_constructor(capfd):
+    with pytest.raises(tasks.TaskError) as caught:
+        load([f"{USERS}:long_walk"], env_params={"step": 1})
+    assert str(caught.value) == (
+        f"task '{USERS}:long_walk' cannot be used: unknown parameter of long_walk "
+        "'step'; did you mean 'steps'?"
+    )
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("setting", [{"image_key": "eye"}, {"env_params": {"x": 1}}])
+def test_settings_of_environments_by_name_are_not_for_others(setting):
+    (name,) = setting
+    with pytest.raises(tasks.TaskError, match=f"^{name} is for environments by name"):
+        load(["cheetah_run"], **setting)
+
+
+def test_own_limits_are_found():
+    assert load_one("ale:Pong").step_limit == 108_000
+    assert load_one("dmc:ball_in_cup_catch").step_limit == 1000
+    assert load_one(WALK).step_limit is None
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "repeat", "length"),
+    [
+        (f"{USERS}:long_walk", 1000, 1, 1000),
+        (f"{USERS}:long_walk", 6000, 1, 5000),
+        (f"{USERS}:long_walk", 3000, 4, 750),
+        ("ale:Pong", 10**6, 4, 27_000),
+        ("cheetah_run", 2000, 4, 250),
+        ("cheetah_run", 100, 4, 25),
+        ("dummy", 3000, 2, 1500),
+    ],
+)
+def test_longest_episode(name, steps, repeat, length):
+    task = load_one(name, action_repeat=repeat, episode_steps=steps)
+    assert task.max_length == length
+
+
+def test_episodes_are_cut_where_the_setting_says():
+    env = load_one("dummy", episode_steps=1100, **STATE).env_ctor()
+    env.reset(seed=0)
+    steps, ends = 0, (False, False)
+    while not any(ends):
+        _, _, *ends, _ = env.step(env.action_space.sample())
+        steps += 1
+    assert (steps, ends) == (1100, [False, True])
+
+
+def test_episode_without_a_decision_is_refused():
+    with pytest.raises(tasks.TaskError) as caught:
+        load(["cheetah_run"], episode_steps=3)
+    assert str(caught.value) == (
+        "episode_steps must be at least 4, the action repeat of task 'cheetah_run', "
+        "not 3"
     )

@@ -189,10 +189,102 @@ def test_what_is_rendered_has_to_be_an_image(picture, shown):
     assert str(caught.value) == message
 
 
-def test_image_of_what_does_not_render_is_refused():
-    env = Showing(spaces.Dict(position=Box(0, 1)))
-    with pytest.raises(UnusableEnvError, match="set `observations: state`"):
-        observations.RenderImage(env, (64, 64))
+KINDS = {
+    "hwc": Box(0, 255, (96, 64, 3), np.uint8),
+    "chw": Box(0, 1, (3, 96, 64), np.float32),
+    "grey": Box(0, 255, (96, 64), np.uint8),
+    "rgba": Box(0, 1, (96, 64, 4), np.float64),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("named", [False, True])
+def test_images_of_every_kind_are_shown_as_bytes(kind, named):
+    space = KINDS[kind]
+    camera = spaces.Dict(camera=space, wrist=KINDS["hwc"], angle=Box(0, 1, (2,)))
+    env = Showing(camera if named else space)
+    env = observations.NameObservation(env, "camera" if named else None, pixels=True)
+    env = observations.ConvertImage(observations.FlattenNumbers(env))
+    assert set(env.observation_space) == {"image", *(["angle"] if named else [])}
+    observation, _ = env.reset(seed=0)
+    assert observation in env.observation_space
+    assert observation["image"].shape == (96, 64, 1 if kind == "grey" else 3)
+    assert env.has_alpha == (kind == "rgba")
+    resized = observations.ResizeImage(env, (64, 64)).observation(observation)["image"]
+    assert resized.shape == (64, 64, observation["image"].shape[-1])
+
+
+def message(space, key=None, pixels=True):
+    with pytest.raises(UnusableEnvError) as caught:
+        observations.NameObservation(Showing(space), key, pixels)
+    return " ".join(str(caught.value).split())
+
+
+RULE = (
+    "images are uint8, or real numbers in [0, 1], of shape [H, W, C], [C, H, W] or "
+    "[H, W], where C is 1, 3 or 4"
+)
+
+
+def test_what_cannot_be_used_is_named_by_its_space_and_the_rule():
+    assert message(Box(0, 1, (48, 48, 7), np.float32)) == (
+        "it renders no images, and its observation is Box(0.0, 1.0, (48, 48, 7), "
+        f"float32); {RULE}"
+    )
+    space = spaces.Dict(image=Box(0, 1, (48, 48, 7), np.float32), angle=Box(0, 1, (2,)))
+    expected = f"its observation 'image' is Box(0.0, 1.0, (48, 48, 7), float32); {RULE}"
+    assert message(space) == expected
+    assert message(spaces.Dict(eye=space["image"]), "eye", pixels=False) == (
+        expected.replace("image", "eye", 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "hint"),
+    [
+        (Box(0, 9, (2,)), "; set `observations: state` to use its 2 numbers"),
+        (
+            spaces.Dict(x=Box(0, 9, ())),
+            "; set `observations: state` to use its 1 number",
+        ),
+        (Box(0, 9, (1000,)), "; set `observations: state` to use its 1000 numbers"),
+        (Box(0, 9, (1001,)), ""),
+        (spaces.Dict(x=spaces.Text(9)), ""),
+        (spaces.Dict(x=Box(0, 9, (2,)), eye=KINDS["chw"]), "; set image_key: eye"),
+        (spaces.Dict(grid=Box(0, 1, (4, 4))), "; set image_key: grid"),
+    ],
+)
+def test_hint_for_what_shows_no_image(space, hint):
+    assert message(space).endswith(f"where C is 1, 3 or 4{hint}")
+
+
+def test_image_key_is_one_of_the_names():
+    space = spaces.Dict(camera=KINDS["hwc"])
+    expected = "unknown image_key 'camara'; did you mean 'camera'?"
+    assert message(space, "camara") == expected
+    assert message(KINDS["grey"], "camera") == (
+        "its observation is Box(0, 255, (96, 64), uint8), without the names that "
+        "image_key 'camera' chooses from"
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "shown"),
+    [
+        (Box(0, 1, (9, 9)), {"state"}),
+        (Box(0, 1, (9, 9, 3)), {"state"}),
+        (Box(0, 255, (9, 9, 3), np.uint8), {"image"}),
+        (
+            spaces.Dict(grid=Box(0, 1, (9, 9, 3)), image=Box(0, 1, (9, 9))),
+            {"grid", "image"},
+        ),
+        (spaces.Dict(x=Box(0, 1), eye=Box(0, 255, (3, 9, 9), np.uint8)), {"x"}),
+    ],
+)
+def test_where_numbers_are_wanted_only_bytes_are_images(space, shown):
+    env = observations.NameObservation(Showing(space), pixels=False)
+    assert set(env.observation_space) == shown
+    assert env.reset(seed=0)[0] in env.observation_space
 
 
 @pytest.mark.parametrize("channels", [1, 3])

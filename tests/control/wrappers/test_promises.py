@@ -212,6 +212,46 @@ def test_observations_have_to_be_what_their_space_says(changes, reason):
     assert message(lambda: observe(**changes)) == f"observation {reason}"
 
 
+@pytest.mark.parametrize("where", [(), ("eye",), ("eye", "left")])
+@pytest.mark.parametrize(
+    ("space", "value", "reason"),
+    [
+        (
+            Box(0, 1, (3, 9, 9)),
+            1.7,
+            "[0, 0, 0] is 1.7000000476837158, not between 0.0 and 1.0",
+        ),
+        (Box(0, 1, (9, 9)), -0.5, "[0, 0] is -0.5, not between 0.0 and 1.0"),
+        (Box(0, 1, (9, 9, 4)), np.nan, "[0, 0, 0] is nan, not a finite number"),
+        (
+            Box(0, 1, (9, 9, 3)),
+            np.uint8(200),
+            " is uint8 [9, 9, 3], not float32 [9, 9, 3] as its space says",
+        ),
+        (
+            Box(0, 255, (9, 9), np.uint8),
+            np.int64(200),
+            " is int64 [9, 9], not uint8 [9, 9] as its space says",
+        ),
+    ],
+)
+def test_images_of_every_kind_have_to_keep_their_promises(where, space, value, reason):
+    value = value if isinstance(value, np.generic) else np.float32(value)
+    observation = np.full(space.shape, value)
+    for name in reversed(where):
+        space, observation = spaces.Dict({name: space}), {name: observation}
+    env = Returning((observation, {}), space=space)
+    name = f" {'/'.join(where)!r}" if where else ""
+    check = promises.CheckObservations(env, image=where)
+    assert message(check.reset) == f"observation{name}{reason}"
+
+
+def test_rounding_of_images_is_fine():
+    space = Box(0, 1, (9, 9))
+    env = Returning((np.full((9, 9), 1 + 1e-7, np.float32), {}), space=space)
+    promises.CheckObservations(env, image=()).reset()
+
+
 def test_observations_have_the_names_of_their_space():
     reason = "observation has 'more', which its space lacks"
     assert message(lambda: observe(more=1)) == reason
