@@ -405,7 +405,8 @@ PARAMETERS = {
     "checkpoint_to_load": _P(
         None,
         kinds.optional(kinds.word),
-        "checkpoint whose weights a new run starts from",
+        "a new run starts from these weights: RUN (its newest checkpoint), RUN@STEP, "
+        "RUN@best, or the path of a checkpoint",
     ),
 }
 

@@ -166,8 +166,9 @@ def prepare(
         seeding.check(config.seed_dataset, chosen, config.observations)
     if any(task.renders for task in chosen):
         opengl.require_isolation(config.isolate_envs)
-    if config.checkpoint_to_load and _starts_runs(logdir, num_runs, resume_runs):
-        _check_checkpoint(config, chosen)
+    if config.checkpoint_to_load:
+        needed = _starts_runs(logdir, num_runs, resume_runs)
+        _find_checkpoint(config, chosen, needed)
     for line in rules.warn_of_short_horizons(config, chosen):
         print(line, flush=True)
     for line in rules.describe_episodes(chosen):
@@ -212,7 +213,8 @@ def _read_settings(
     except (parameters.ParameterError, opengl.OpenGLError) as error:
         parser.error(str(error))
     if args.config not in configs.CONFIGS:
-        print(f"Settings of {args.config}, without its seed and weights.", flush=True)
+        settings = f"Settings of {args.config}, but for seed and checkpoint_to_load."
+        print(settings, flush=True)
     return config, given
 
 
@@ -233,19 +235,30 @@ def _check_tasks(logdir: pathlib.Path, num_runs: int, names: Sequence[str]) -> N
             )
 
 
-def _check_checkpoint(config: ml_collections.ConfigDict, tasks: Sequence) -> None:
-    """Finds the checkpoint that new runs start from, and whether it fits the model.
+def _find_checkpoint(
+    config: ml_collections.ConfigDict, chosen: Sequence[tasks.Task], needed: bool
+) -> None:
+    """Puts the path of the checkpoint that new runs start from into the settings.
 
-    The settings then hold its path.
+    Args:
+      config: The settings.
+      chosen: The tasks.
+      needed: Whether it has to be there, and to fit the model.
     """
-    with config.unlocked():
-        config.checkpoint_to_load = runs.find_checkpoint(config.checkpoint_to_load)
+    try:
+        with config.unlocked():
+            config.checkpoint_to_load = runs.find_checkpoint(config.checkpoint_to_load)
+    except parameters.ParameterError:
+        if needed:
+            raise
+    if not needed:
+        return
     tensorflow_start.load()
     from planet.tools import tf1_checkpoint
     from planet.training import trainer
 
     try:
-        trainer.check_checkpoint(config, tasks)
+        trainer.check_checkpoint(config, chosen)
     except (tf1_checkpoint.CheckpointError, batch_env.EnvError) as error:
         raise parameters.ParameterError(f"checkpoint_to_load: {error}") from None
 
@@ -254,8 +267,9 @@ def _starts_runs(logdir, num_runs: int, resume_runs: bool) -> bool:
     """Whether a run may be new, so that what it starts from matters."""
     if logdir is None or not resume_runs:
         return True
-    numbers = range(1, num_runs + 1)
-    return not all((logdir / f"{x:05}" / "config.yaml").exists() for x in numbers)
+    folders = (logdir / f"{x:05}" for x in range(1, num_runs + 1))
+    marks = ("config.yaml", "DONE")
+    return not all(any((x / mark).exists() for mark in marks) for x in folders)
 
 
 def _logdir(text: str) -> pathlib.Path:

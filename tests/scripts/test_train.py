@@ -1,5 +1,6 @@
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -358,6 +359,25 @@ def test_a_skipped_run_names_what_is_given_otherwise(finished, run_main):
     assert contents(finished) == before
 
 
+def test_what_a_finished_run_started_from_need_not_be_there(finished, run_main):
+    source = finished / "source"
+    (source / "checkpoints").mkdir(parents=True)
+    (source / "checkpoints" / "ckpt-20.index").touch()
+    (source / "config.yaml").write_text((finished / "00001/config.yaml").read_text())
+    params = {"tasks": ["dummy"], "max_steps": 40}
+    path = str(source / "checkpoints" / "ckpt-20")
+    config = configs.load("debug", {**params, "checkpoint_to_load": path})
+    runs.save_config(config, finished / "00001" / "config.yaml")
+    command = ("--logdir", finished, "--config", "debug", "--tasks", "dummy")
+    command += ("--params", "max_steps=40", f"checkpoint_to_load={source}")
+    code, out, _ = run_main(train.main, *command)
+    assert (code, out) == (0, f"Skip {finished}/00001: finished\n")
+    shutil.rmtree(source)
+    code, out, _ = run_main(train.main, *command)
+    assert code == 0
+    assert out.endswith("; given otherwise: checkpoint_to_load\n")
+
+
 @pytest.mark.parametrize("done", [True, False])
 def test_another_task_is_refused(done, finished, run_main):
     if not done:
@@ -387,7 +407,7 @@ def test_a_run_starts_with_the_settings_of_another_one(finished, run_main, tmp_p
     assert (code, out.splitlines()) == (
         0,
         [
-            f"Settings of {start}, without its seed and weights.",
+            f"Settings of {start}, but for seed and checkpoint_to_load.",
             f"Skip {tmp_path}/new/00001: finished",
         ],
     )
