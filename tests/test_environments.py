@@ -72,6 +72,7 @@ def test_first_look(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # Four runs.
 def test_page(run, tmp_path):
     """All commands, in their order; each depends on those before."""
     pytest.importorskip("minari")
