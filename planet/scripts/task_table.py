@@ -37,15 +37,16 @@ def run(
     """
     parser = _make_parser(epilog)
     args = parser.parse_args(argv)
-    if args.picture and len(args.names) != 1:
-        parser.error(f"--picture needs the name of one task, not {len(args.names)}")
+    names = args.names or []
+    if args.picture and len(names) != 1:
+        parser.error(f"--picture needs the name of one task, not {len(names)}")
     if args.picture and not args.overwrite:
         parser.refuse_existing(args.picture)
     try:
-        params = parameters.parse(args.params, "--params")
-        selection = _select(args.names or list(catalogue), params)
+        params = parameters.read(args.params, "--params")
+        selection = _select(names or list(catalogue), params)
         tasks = [by_name.find(x, selection, catalogue) for x in selection.tasks]
-        if args.names:
+        if names:
             texts = [_describe(task, selection, catalogue) for task in tasks]
             print("\n\n".join(texts))
         else:
@@ -76,13 +77,7 @@ def _make_parser(epilog):
         metavar="NAME",
         help="a task (default: a table of all of the project's)",
     )
-    parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="settings as for planet.scripts.train, for example "
-        "'{observations: state, episode_steps: 5000}'",
-    )
+    parser.add_params("the defaults")
     parser.add_argument(
         "--picture",
         type=cli.output_file(".png"),

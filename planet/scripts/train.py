@@ -305,7 +305,7 @@ def _make_parser() -> cli.Parser:
         help="named set of settings, see below, or another run, or its config.yaml, to "
         "start from its settings without its seed (default: %(default)s)",
     )
-    runs.add_params(parser, "the config, see below")
+    parser.add_params("the config, see below")
     parser.add_argument(
         "--num_runs",
         type=cli.number(int, 1, 99_999),
