@@ -34,13 +34,14 @@ CONTROL_SUITE = [
         )
     ),
 ]
+PYGAME = "pygame-ce>=2.5,<3"
 ENVIRONMENTS = {
     "atari": ["ale-py>=0.12,<0.13"],  # Includes the games since 0.12.
     "box2d": ["gymnasium[box2d]>=1.4,<1.5"],  # Car racing.
     "classic-control": ["gymnasium[classic-control]>=1.4,<1.5"],  # Draws pendulums.
     "gym": [  # Environments of gymnasium's predecessor.
         "gym==0.26.2",
-        "pygame-ce>=2.5,<3",  # Draws them; gym's choice, pygame, is not maintained.
+        PYGAME,  # Draws them; gym's choice, pygame, is not maintained.
     ],
 }
 COMMANDS = {
@@ -52,8 +53,10 @@ COMMANDS = {
     "export": "export",
     "fetch-events": "fetch_events",
     "histograms": "compile_histograms",
+    "play": "play",
     "plot": "plot_scores",
     "random-returns": "random_returns",
+    "report": "report",
     "scores": "compile_scores",
     "tasks": "tasks",
     "train": "train",
@@ -87,6 +90,7 @@ setuptools.setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["planet", "planet.*"]),
+    package_data={"planet.scripts": ["report.html"]},
     python_requires=">=3.10,<3.14",  # TensorFlow has no wheel for 3.14.
     install_requires=[
         "tensorflow>=2.21,<2.22",
@@ -106,6 +110,7 @@ setuptools.setup(
         "matplotlib>=3.10,<3.12",  # Plots.
         "scikit-image>=0.25,<0.27",  # How alike images are.
         "scikit-learn>=1.7,<1.10",  # Linear readouts of states.
+        "jinja2>=3.1,<4",  # Reports, as HTML.
         "google-crc32c>=1.9,<2",  # Detects damaged event files, fast.
     ],
     entry_points={
@@ -119,6 +124,7 @@ setuptools.setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],  # With what NVIDIA GPUs need.
         "minari": [MINARI],
         "mp4": [MP4],
+        "play": [PYGAME],  # A window, and keys.
         "test": [
             MINARI,
             MP4,

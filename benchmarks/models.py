@@ -22,8 +22,7 @@ import tqdm
 
 from planet.control import batch_env
 from planet.control.random_episodes import random_episodes
-from planet.scripts import configs, tasks
-from planet.tools import parameters
+from planet.scripts import configs, runs, tasks
 
 CLOCKWORK = {"model_size": [100, 100], "state_size": [15, 15], "cw_tau": [1, 4]}
 MODELS = {
@@ -59,10 +58,10 @@ def main() -> None:
         metavar="NAME",
         help="(default: %(default)s)",
     )
-    parser.add_argument("--params", default="{}", metavar="YAML", help="for all models")
+    runs.add_params(parser, "all models")
     args = parser.parse_args()
     common = {"tasks": [args.task], "learning_rate_ramp": 0, "seed": 0}
-    common |= parameters.parse(args.params, "--params")
+    common |= runs.read_params(args.params)
     speed.print_machine(speed.REPEATS)
     with tempfile.TemporaryDirectory() as folder:
         spec = record(configs.load("newhp", common), pathlib.Path(folder))

@@ -30,6 +30,7 @@ from planet.scripts import (
     plot_scores,
     random_returns,
     rules,
+    runs,
     tasks,
     train,
 )
@@ -89,9 +90,10 @@ class Settings:
         """What is wrong with how settings are taken; empty if nothing is."""
         name, text = case
         try:
-            params = parameters.parse(text, "--params")
-            config = configs.load(name, params, self._folder, source="--params")
-            train._check_checkpoint(config.checkpoint_to_load)
+            params = runs.read_params([text])
+            config = runs.new_config(name, params, self._folder)
+            if config.checkpoint_to_load:
+                runs.find_checkpoint(config.checkpoint_to_load)
             rules.warn_of_short_horizons(config, tasks.load(config))
         except parameters.ParameterError as error:
             lines = str(error).splitlines()
@@ -243,6 +245,7 @@ SCRIPTS = {
         {
             "--logdir": "path",
             "--config": "words",
+            "--tasks": "words",
             "--params": "settings",
             "--num_runs": "number",
             "--resume_runs": "words",

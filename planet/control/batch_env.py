@@ -21,10 +21,12 @@ import os
 import queue
 import socket
 import struct
+import sys
 import threading
 import traceback
+import types
 from collections.abc import Callable, Sequence
-from multiprocessing import util
+from multiprocessing import reduction, util
 from typing import Any, TypeVar
 
 import gymnasium
@@ -236,7 +238,7 @@ class ProcessEnv(EnvProxy):
         self._process = context.Process(
             target=_serve, args=(connection, self._env_ctor, bound), daemon=True
         )
-        with interruption.left_to_parent():
+        with interruption.left_to_parent(), _spawning(self._env_ctor):
             self._process.start()
         connection.close()  # So that the pipe closes when the other process ends.
         # At exit, daemons are waited for, after a signal that this one does not obey.
@@ -299,6 +301,22 @@ class ProcessEnv(EnvProxy):
         self._process.join(self._patience)
         self._process.kill()
         self._process.join()
+
+
+@contextlib.contextmanager
+def _spawning(env_ctor):
+    """Keeps a process that is spawned from importing the script that runs here.
+
+    The script would run again, up to where it spawns a process, unless all of it were
+    in `if __name__ == "__main__"`. Only a constructor that it defines needs it.
+    """
+    script = sys.modules["__main__"]
+    if b"__main__" not in bytes(reduction.ForkingPickler.dumps(env_ctor)):
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _limit(connection, seconds):

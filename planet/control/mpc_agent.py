@@ -11,6 +11,10 @@ import tensorflow as tf
 from planet.control import planning
 from planet.tools import devices, noise
 
+# What an agent goes on from: the `state` that it believes in, entries [B, ...]; the
+# last `action` [B, A]; and the `plan` that a warm start begins with.
+Memory = dict[str, Any]
+
 
 class MPCAgent:
     """Model-predictive control in latent space, for a batch of environments.
@@ -32,6 +36,9 @@ class MPCAgent:
       jit: whether XLA compiles decisions, see `devices.function`.
       blank: what the warm start of an episode's first search is made from, if that is
         not a belief of zeros [B, H, A]; see `planning.remembers`.
+
+    Attributes:
+      memory: what the agent goes on from.
     """
 
     def __init__(
@@ -60,7 +67,8 @@ class MPCAgent:
         if blank is None:
             blank = tf.zeros([num_envs, horizon, action_size])
         self._blank = blank
-        self._compiled = devices.function(self._decide, jit)
+        self._decision = devices.function(self.decide, jit)
+        self._filtering = devices.function(self.filter, jit)
         self.reset()
 
     @property
@@ -71,7 +79,11 @@ class MPCAgent:
     def reset(self) -> None:
         """Clears the memory, for a new episode."""
         self._plan: Any = None  # The planning.Plan of the last decision.
-        self._memory = {
+        self.memory = self.blank_memory()
+
+    def blank_memory(self) -> Memory:
+        """The memory before the first step of an episode."""
+        return {
             "state": self._cell.zero_state(self._num_envs),
             "action": tf.zeros([self._num_envs, self._action_size]),
             "plan": self._blank,
@@ -90,33 +102,63 @@ class MPCAgent:
         Returns:
           Actions float32 [B, A].
         """
-        self._memory, self._plan = self._compiled(
+        self.memory, self._plan = self._decision(
             tf.nest.map_structure(tf.convert_to_tensor, dict(observation)),
-            self._memory,
+            self.memory,
             tf.constant(exploration, tf.float32),
             tf.convert_to_tensor(seed),
         )
-        return self._memory["action"].numpy()
+        return self.memory["action"].numpy()
 
-    def _decide(self, observation, memory, exploration, seed):
-        """The next memory, and the plan that its action comes from."""
+    def observe(self, observation: Mapping[str, np.ndarray], seed) -> None:
+        """Takes note of what the last action led to, without deciding anything.
+
+        Args:
+          observation: entries [B, ...].
+          seed: integers [2] that determine all random choices.
+        """
+        self.memory = self._filtering(
+            tf.nest.map_structure(tf.convert_to_tensor, dict(observation)),
+            self.memory,
+            tf.convert_to_tensor(seed),
+        )
+
+    def decide(
+        self,
+        observation: Mapping[str, tf.Tensor],
+        memory: Memory,
+        exploration: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[Memory, planning.Plan]:
+        """The next memory, and the plan that its action comes from; see `act`."""
         with noise.stream(seed):
-            embedded = self._embed(observation)
-            state = self._cell.posterior(memory["state"], memory["action"], embedded)
-            start = planning.shift(memory["plan"]) if self._warm_start else None
+            memory = self._see(observation, memory)
             plan = self._planner(
                 self._cell,
                 self._objective_fn,
-                state,
+                memory["state"],
                 action_shape=(self._action_size,),
                 horizon=self._horizon,
-                warm_start=start,
+                warm_start=memory["plan"] if self._warm_start else None,
             )
             action = self._explore(plan.action, exploration)
-        memory = {"state": state, "action": action, "plan": memory["plan"]}
-        if self._warm_start:
-            memory["plan"] = plan.belief if plan.memory is None else plan.memory
-        return memory, plan
+        found = plan.belief if plan.memory is None else plan.memory
+        kept = found if self._warm_start else memory["plan"]
+        return {"state": memory["state"], "action": action, "plan": kept}, plan
+
+    def filter(
+        self, observation: Mapping[str, tf.Tensor], memory: Memory, seed: tf.Tensor
+    ) -> Memory:
+        """The memory after a step in which nothing is decided; see `observe`."""
+        with noise.stream(seed):
+            return self._see(observation, memory)
+
+    def _see(self, observation, memory: Memory) -> Memory:
+        """The memory with the state of this step, and the plan from here on."""
+        embedded = self._embed(observation)
+        state = self._cell.posterior(memory["state"], memory["action"], embedded)
+        plan = planning.shift(memory["plan"]) if self._warm_start else memory["plan"]
+        return {"state": state, "action": memory["action"], "plan": plan}
 
 
 def add_noise(action: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:

@@ -240,9 +240,10 @@ def _make_parser() -> cli.Parser:
         "components: R², 1 at best. The readouts are fit to states of the newest train "
         "phase, and evaluated on those of the test phase that follows.",
     )
-    parser.add_argument(
+    parser.add_word(
         "runs",
-        nargs="+",
+        "--logdir",
+        several=True,
         type=cli.existing_folder,
         metavar="RUN",
         help="folder of a run with collect_latents: true, or of several such runs",

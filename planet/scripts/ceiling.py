@@ -216,7 +216,7 @@ def _make_parser() -> cli.Parser:
         "MuJoCo environments and Atari games.",
         "An interrupted measurement goes on with the next episode of its --output.",
     )
-    parser.add_argument("--task", required=True, metavar="NAME", help="the task")
+    parser.add_word("task", "--task", "--tasks", metavar="NAME", help="the task")
     whole = functools.partial(cli.number, int)
     for name, low, default, text in (
         ("horizon", 1, rules.HORIZON, "decisions to plan"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tqdm
 
 from planet.scripts import compiling
-from planet.tools import cli, events
+from planet.tools import cli, events, wording
 
 PROG = "planet.scripts.compile_scores"
 # Of several tags, the first one that a run has counts: it sees images or states.
@@ -91,8 +91,8 @@ def compile_run(
         raise events.EventsError("no epoch is complete")
     if len(complete) < len(epochs):
         tqdm.tqdm.write(
-            f"Keep {len(complete)} of {len(epochs)} epochs of {run.path}: one is "
-            "incomplete",
+            f"Keep {len(complete)} of {wording.count(len(epochs), 'epoch')} of "
+            f"{run.path}: one is incomplete",
             file=sys.stderr,
         )
     return {
@@ -107,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     description = (
         "Writes {label: {test_score, image_loss, reward_loss, image_loss_te, "
         "reward_loss_te}} of the runs in a folder, each metric as a list with a number "
-        "for each epoch; _te marks losses on test episodes. For runs that see states, "
-        "image losses are those of the states."
+        "for each epoch; _te marks losses on test episodes. The image losses of runs "
+        "that see states are those of the states."
     )
     parser = compiling.make_parser(PROG, description)
     parser.add_argument(

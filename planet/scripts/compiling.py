@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tqdm
 
-from planet.tools import atomic_files, cli, events
+from planet.tools import atomic_files, cli, events, wording
 
 EPILOG = """\
 The runs of an experiment are PARENT/LABEL/00001, PARENT/LABEL/00002 and so on;
@@ -27,11 +27,16 @@ def make_parser(prog: str, description: str) -> cli.Parser:
       description: What it does.
     """
     parser = cli.Parser(prog, description, EPILOG)
-    parser.add_argument(
-        "parent", type=cli.existing_folder, metavar="PARENT", help="folder of runs"
+    parser.add_word(
+        "parent",
+        "--logdir",
+        type=cli.existing_folder,
+        metavar="PARENT",
+        help="folder of runs",
     )
-    parser.add_argument(
+    parser.add_word(
         "output",
+        "--output",
         type=cli.output_file(".json"),
         metavar="OUT.json",
         help="file to write",
@@ -77,5 +82,6 @@ def run(
     }
     atomic_files.write_json(args.output, result)
     for key, content in result.items():
-        print(f"{key}: {len(next(iter(content.values())))} epochs")
+        epochs = len(next(iter(content.values())))
+        print(f"{key}: {wording.count(epochs, 'epoch')}")
     return 0

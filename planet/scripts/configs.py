@@ -405,7 +405,8 @@ PARAMETERS = {
     "checkpoint_to_load": _P(
         None,
         kinds.optional(kinds.word),
-        "checkpoint whose weights a new run starts from",
+        "a new run starts from these weights: RUN (its newest checkpoint), RUN@STEP, "
+        "RUN@best, or the path of a checkpoint",
     ),
 }
 
@@ -461,7 +462,9 @@ def cpu() -> dict[str, Any]:
         "test_steps": 160,
         "max_steps": 230_000,
         "num_seed_episodes": 10,
-        "collect_every": 1600,
+        "collect_every": 8000,
+        "collect_batch_size": 5,
+        "precision": "auto",
     }
 
 

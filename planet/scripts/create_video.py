@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFont
 
-from planet.tools import cli, events, parameters, video
+from planet.tools import cli, events, parameters, video, wording
 
 PROG = "planet.scripts.create_video"
 EPILOG = """\
@@ -25,7 +25,7 @@ the phase, which PATTERN may leave out. Patterns are those of a shell: *
 matches any text, ? any character, [ab] a or b. A video that ends early stays
 at its last frame.
 
-  --logdir DIR --tag test/open_loop/video --output grid.gif
+  DIR --tag test/open_loop/video --output grid.gif
   --output episodes.mp4 episodes/*.gif
 """
 BACKGROUND = (24, 24, 24)
@@ -188,41 +188,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
-    if not (args.logdir or args.gifs):
-        parser.error("give --logdir and --tag, or GIF files")
-    if bool(args.logdir) != bool(args.tag):
-        parser.error("--logdir and --tag belong together")
+    gifs = [path for path in args.places if not path.is_dir()]
+    folders = [path for path in args.places if path.is_dir()]
+    folders += [args.logdir] if args.logdir else []
+    if not (folders or gifs):
+        parser.error("give DIR and --tag, or GIF files")
+    if len(folders) > 1:
+        parser.error(f"give one folder of runs, not {len(folders)}")
+    if bool(folders) != bool(args.tag):
+        parser.error("DIR and --tag belong together")
     if not args.overwrite:
         parser.refuse_existing(args.output)
     try:
         video.check_format(args.output)
-        videos = read_files(args.gifs)
-        if args.logdir:
-            runs = events.select_runs(events.find_runs(args.logdir), args.runs)
+        videos = read_files(gifs)
+        for folder in folders:
+            runs = events.select_runs(events.find_runs(folder), args.runs)
             videos += read_videos(runs, args.tag, args.steps == "all")
     except (events.EventsError, video.VideoError) as error:
         parser.error(str(error))
     frames, fps = make_grid(videos, args.columns, args.scale)
     video.write(args.output, frames, args.fps or fps)
     size = os.path.getsize(args.output)
-    print(f"Wrote {len(videos)} videos to {args.output}, {size / 1e6:.1f} MB")
+    text = wording.count(len(videos), "video")
+    print(f"Wrote {text} to {args.output}, {size / 1e6:.1f} MB")
     return 0
+
+
+def _place(text: str) -> pathlib.Path:
+    """A folder or a file, which exists."""
+    return (cli.existing_folder if os.path.isdir(text) else cli.existing_file)(text)
 
 
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(PROG, "Combines videos of many runs, side by side.", EPILOG)
     parser.add_argument(
-        "gifs",
+        "places",
         nargs="*",
-        type=cli.existing_file,
-        metavar="FILE.gif",
-        help="further videos to show, or the only ones",
+        type=_place,
+        metavar="DIR|FILE.gif",
+        help="folder of runs, at any depth; further videos to show, or the only ones",
     )
     parser.add_argument(
         "--logdir",
         type=cli.existing_folder,
         metavar="DIR",
-        help="folder of runs, at any depth",
+        help="the same as DIR by itself",
     )
     parser.add_argument(
         "--tag", metavar="PATTERN", help="tags of the GIFs that runs wrote"

@@ -8,7 +8,6 @@ docs/learning.md says how to read the numbers, and what to turn.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from planet.control import batch_env
 from planet.control.envs import assembly, opengl
 from planet.scripts import runs, tasks
-from planet.tools import atomic_files, cli, parameters, tables
+from planet.tools import atomic_files, cli, parameters, tables, tensorflow_start
 
 PROG = "planet.scripts.diagnose"
 SUFFIXES = ("json", "png", "svg")
@@ -200,8 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         paths = {key: args.output / f"instruments.{key}" for key in SUFFIXES}
     if not args.overwrite:
         parser.refuse_existing(*paths.values())
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     try:
         results = _diagnose_all(args)
     except batch_env.EnvError as error:
@@ -242,9 +240,10 @@ def _make_parser() -> cli.Parser:
         "against true returns; the divergence against the free nats; and, with "
         "--episodes, what plans promise against what is received.",
     )
-    parser.add_argument(
+    parser.add_word(
         "runs",
-        nargs="+",
+        "--logdir",
+        several=True,
         type=cli.existing_folder,
         metavar="RUN",
         help="folder of a run, finished or not, or of several runs",

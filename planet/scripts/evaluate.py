@@ -7,7 +7,6 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import textwrap
@@ -17,7 +16,14 @@ from typing import Any
 from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import random_returns, runs, tasks
-from planet.tools import atomic_files, cli, parameters, tables, video
+from planet.tools import (
+    atomic_files,
+    cli,
+    parameters,
+    tables,
+    tensorflow_start,
+    video,
+)
 
 PROG = "planet.scripts.evaluate"
 FPS = 15
@@ -30,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run = runs.find_one(args.logdir)
-        params = parameters.parse(args.params, "--params")
+        params = runs.read_params(args.params)
         config = runs.read_config(run / "config.yaml", params)
         chosen = _choose_tasks(config, args.tasks)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
@@ -48,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = args.output or run / f"evaluation_{step}.json"
     if not args.overwrite:
         parser.refuse_existing(output, *films.values())
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     from planet.tools import tf1_checkpoint
     from planet.training import evaluation
 
@@ -126,16 +131,19 @@ def _choose_tasks(config, names):
 def _name_films(args, config, chosen):
     """Files of the films, by task and index of the episode."""
     if args.video is None:
+        if args.format:
+            raise runs.RunError("--format is that of films, which take --video FOLDER")
         return {}
     if config.observations != "image":
         raise runs.RunError(
             f"--video needs a model of images; this one sees {config.observations}"
         )
-    video.check_format(f"film.{args.format}")
+    suffix = args.format or "gif"
+    video.check_format(f"film.{suffix}")
     # Names may come from a file: they must not lead out of the folder.
     stems = {task.name: re.sub(r"[^\w.-]", "_", task.name)[:60] for task in chosen}
     return {
-        (name, index): args.video / f"{stem}_{index + 1:03}.{args.format}"
+        (name, index): args.video / f"{stem}_{index + 1:03}.{suffix}"
         for name, stem in stems.items()
         for index in range(args.episodes)
     }
@@ -168,13 +176,7 @@ def _make_parser() -> cli.Parser:
         metavar="N",
         help="environments to step at once (default: %(default)s)",
     )
-    parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="mapping of settings that override those of the run, for example "
-        "'{planner: icem, cem_amount: 300}'",
-    )
+    runs.add_params(parser, "the run")
     parser.add_argument(
         "--horizon",
         type=cli.number(int, 1, 1000),
@@ -205,8 +207,7 @@ def _make_parser() -> cli.Parser:
     parser.add_argument(
         "--format",
         choices=("gif", "mp4"),
-        default="gif",
-        help="format of the films (default: %(default)s)",
+        help="format of the films (default: gif)",
     )
     parser.add_overwrite()
     return parser

@@ -10,19 +10,19 @@ TensorFlow is imported only inside functions: spawned workers import this module
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 
-import ml_collections
-from ruamel import yaml
-
-from planet.scripts import configs, runs, tasks
-from planet.tools import cli, minari_datasets, parameters, weight_files
+from planet.scripts import runs, tasks
+from planet.tools import (
+    cli,
+    minari_datasets,
+    parameters,
+    tensorflow_start,
+    weight_files,
+    wording,
+)
 from planet.training import seeding
 
 PROG = "planet.scripts.export"
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
     except (runs.RunError, parameters.ParameterError, OSError) as error:
         parser.error(str(error))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     from planet.tools import tf1_checkpoint
 
     partial = args.output.with_name(args.output.name + ".tmp")
@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         weight_files.write(partial / "checkpoints" / f"ckpt-{step}", weights)
         runs.save_config(config, partial / "config.yaml")
         name = args.output.absolute().name
-        text = README.format(name=name, step=step, train=train_command(config, name))
+        text = README.format(
+            name=name, step=step, train=runs.train_command(config, f"runs/{name}")
+        )
         (partial / "README.md").write_text(text, encoding="utf-8")
         partial.rename(args.output)
     except (tf1_checkpoint.CheckpointError, ValueError, OSError) as error:
@@ -75,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = [path for path in args.output.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     count = sum(value.size for value in weights.values())
-    print(f"{count:,} weights of step {step} in {args.output}: {size:.1f} MB.")
+    text = wording.count(count, "weight")
+    print(f"{text} of step {step} in {args.output}: {size:.1f} MB.")
     return 0
 
 
@@ -94,31 +97,8 @@ def _export_episodes(parser: cli.Parser, args) -> int:
         minari_datasets.DatasetError,
     ) as error:
         parser.error(str(error))
-    print(f"{count} episodes of {run} in {folder}.")
+    print(f"{wording.count(count, 'episode')} of {run} in {folder}.")
     return 0
-
-
-def train_command(config: ml_collections.ConfigDict, name: str) -> str:
-    """The shortest command that trains a run with these settings."""
-    needed = {"tasks": config.tasks}
-    for key in ("observations", "image_key", "env_params", "episode_steps"):
-        if config[key] != configs.PARAMETERS[key].default:
-            needed[key] = config[key]
-    changes = {config.config_name: list(configs.PARAMETERS)}
-    for key in configs.CONFIGS:
-        # A task may be too short for the batches of another config.
-        with contextlib.suppress(parameters.ParameterError):
-            changes[key] = runs.differences(configs.load(key, needed), config)
-    nearest = min(changes, key=lambda key: len(changes[key]))
-    params = needed | {key: config[key] for key in changes[nearest]}
-    writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
-    writer.default_flow_style, writer.width = True, sys.maxsize
-    writer.sort_base_mapping_type_on_output = False
-    writer.dump(params, text)
-    return (
-        f"python -m planet.scripts.train --logdir runs/{name} --config {nearest} "
-        f"--params {shlex.quote(text.getvalue().strip())}"
-    )
 
 
 def _make_parser() -> cli.Parser:

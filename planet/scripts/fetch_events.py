@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tqdm
 
-from planet.tools import atomic_files, cli, events, parameters
+from planet.tools import atomic_files, cli, events, parameters, wording
 
 SCALAR_SUFFIXES = (".csv", ".json")
 IMAGE_SUFFIXES = {b"GIF8": ".gif", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -28,8 +28,8 @@ Runs are named by their folder in DIR, such as cheetah/00001. Tags begin with
 the phase, which the patterns may leave out. Patterns are those of a shell: *
 matches any text, ? any character, [ab] a or b.
 
-  --logdir DIR --output scores.csv --tags score
-  --logdir DIR --output FOLDER --runs 'cheetah*' --tags 'test/*'
+  DIR --output scores.csv --tags score
+  DIR --output FOLDER --runs 'cheetah*' --tags 'test/*'
 """
 PROG = "planet.scripts.fetch_events"
 
@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         write = write_csv if args.output.suffix == ".csv" else write_json
         write(args.output, scalars)
-    print(f"Wrote {count} curves and {images} images of {len(scalars)} runs")
+    curves, pictures = wording.count(count, "curve"), wording.count(images, "image")
+    print(f"Wrote {curves} and {pictures} of {wording.count(len(scalars), 'run')}")
     return 0
 
 
@@ -152,9 +153,9 @@ def _make_parser() -> cli.Parser:
         "Exports scalars and images that runs wrote for TensorBoard.",
         EPILOG,
     )
-    parser.add_argument(
+    parser.add_word(
+        "logdir",
         "--logdir",
-        required=True,
         type=cli.existing_folder,
         metavar="DIR",
         help="folder of runs, at any depth",

@@ -13,14 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from matplotlib import axes, figure, lines, ticker
 
-from planet.tools import atomic_files, cli, parameters
+from planet.tools import atomic_files, cli, parameters, wording
 
 PROG = "planet.scripts.plot_scores"
+# Runs see images or states; the losses of both have the names that the original gave.
 METRICS = {
     "test_score": "test score",
-    "image_loss": "image loss, training episodes",
+    "image_loss": "observation loss, training episodes",
     "reward_loss": "reward loss, training episodes",
-    "image_loss_te": "image loss, test episodes",
+    "image_loss_te": "observation loss, test episodes",
     "reward_loss_te": "reward loss, test episodes",
 }
 AXES = {
@@ -195,7 +196,8 @@ def plot(
         for (label, runs), (style, color) in zip(curves.items(), styles, strict=False):
             points = [(_places(run, x), run[metric]) for run in runs if metric in run]
             line = _draw_curve(panel, points, linestyle=style, color=color)
-            legend[f"{label} ({len(runs)} runs)" if len(runs) > 1 else label] = line
+            several = f" ({wording.count(len(runs), 'run')})" if len(runs) > 1 else ""
+            legend[f"{label}{several}"] = line
         for index, (label, mean) in enumerate(baselines):
             if metric == "test_score":
                 dashes = (0, (5, 3, *[1, 3] * index))
@@ -362,7 +364,10 @@ def _make_parser() -> cli.Parser:
         "a line at the mean return",
     )
     parser.add_argument(
-        "--task", metavar="NAME", help="task of the baselines, if they have several"
+        "--task",
+        "--tasks",
+        metavar="NAME",
+        help="task of the baselines, if they have several",
     )
     parser.add_argument("--title", metavar="TEXT", help="text above the plots")
     parser.add_argument(

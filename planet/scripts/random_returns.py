@@ -108,10 +108,10 @@ def _make_parser() -> cli.Parser:
         prog="planet.scripts.random_returns",
         description="Returns of uniformly random actions, as a baseline.",
     )
-    parser.add_argument(
+    parser.add_word(
+        "tasks",
         "--tasks",
-        nargs="+",
-        required=True,
+        several=True,
         metavar="NAME",
         help="tasks, or all, as for planet.scripts.train",
     )

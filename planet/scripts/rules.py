@@ -22,6 +22,16 @@ TAP_CELLS = {
 # Names that data or parts of a model have where there is a policy or a value.
 BEHAVIOR = {"policy", "return", "value"}
 
+# Settings that `resolve` changes, if they are left to it.
+DERIVED = (
+    "overshooting",
+    "discrete_action",
+    "exploration_noises",
+    "exploration_ramps",
+    "collect_horizons",
+    "summary_horizons",
+    "gradient_heads",
+)
 EPISODE_STEPS = catalogue.Selection.episode_steps
 
 # Steps to plan, unless it is known what is enough for a task.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import os
 import pathlib
+import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -14,7 +18,14 @@ from ruamel import yaml
 
 from planet.control.envs import inspection
 from planet.scripts import configs, rules
-from planet.tools import atomic_files, checkpoint_files, cli, extensions, parameters
+from planet.tools import (
+    atomic_files,
+    checkpoint_files,
+    cli,
+    extensions,
+    parameters,
+    weight_files,
+)
 
 MODULE_FOLDERS = "module_folders"  # In config.yaml, beside the parameters.
 BEST = "checkpoints/best"
@@ -99,12 +110,31 @@ def choose_checkpoint(
     return step, found[step]
 
 
-def add_run(parser: cli.Parser) -> None:
-    """Adds the flag for the folder in which `find_one` is to look."""
+def add_params(parser: argparse.ArgumentParser, others: str) -> None:
+    """Adds the flag for settings that `read_params` is to read.
+
+    Args:
+      parser: Where to add it.
+      others: What they override.
+    """
     parser.add_argument(
+        "--params",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PARAMS",
+        help=f"settings that override those of {others}: key=value, FILE.yaml or a "
+        "mapping such as '{tasks: [cheetah_run], overshooting: 0}'; of several, later "
+        "ones count",
+    )
+
+
+def add_run(parser: cli.Parser) -> None:
+    """Adds the argument for the folder in which `find_one` is to look."""
+    parser.add_word(
+        "logdir",
         "--logdir",
         type=cli.existing_folder,
-        required=True,
         metavar="RUN",
         help="folder of a run, LOGDIR/00001, or LOGDIR if it holds no other run",
     )
@@ -161,11 +191,7 @@ def read_config(
         settings that override it cannot be used.
     """
     path = pathlib.Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise parameters.ParameterError(f"{path} is not a text file") from None
-    values = parameters.parse(text, str(path))
+    values = parameters.read_file(path)
     name = values.pop("config_name", None)
     folders = values.pop(MODULE_FOLDERS, None)
     try:
@@ -202,6 +228,148 @@ def _missing_modules(folders: Any) -> str:
                 f"PYTHONPATH={quoted} would help"
             )
     return "".join(hints)
+
+
+def train_command(config: ml_collections.ConfigDict, logdir: str) -> str:
+    """The shortest command that trains a run with these settings in a logdir."""
+    needed = {"tasks": config.tasks}
+    for key in ("observations", "image_key", "env_params", "episode_steps"):
+        if config[key] != configs.PARAMETERS[key].default:
+            needed[key] = config[key]
+    changes = {config.config_name: list(configs.PARAMETERS)}
+    for key in configs.CONFIGS:
+        # A task may be too short for the batches of another config.
+        with contextlib.suppress(parameters.ParameterError):
+            changes[key] = differences(configs.load(key, needed), config)
+    nearest = min(changes, key=lambda key: len(changes[key]))
+    params = needed | {key: config[key] for key in changes[nearest]}
+    writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
+    writer.default_flow_style, writer.width = True, sys.maxsize
+    writer.sort_base_mapping_type_on_output = False
+    writer.dump(params, text)
+    return (
+        f"python -m planet.scripts.train --logdir {shlex.quote(logdir)} "
+        f"--config {nearest} --params {shlex.quote(text.getvalue().strip())}"
+    )
+
+
+def new_config(
+    start: str,
+    params: Mapping[str, Any],
+    logdir: str | os.PathLike | None = None,
+    source: str = "--params",
+) -> ml_collections.ConfigDict:
+    """Settings of a new run, which may start from those of another one.
+
+    Args:
+      start: Name of a config, or path of a run or of the file with its settings. All
+        are taken over but its `seed` and `checkpoint_to_load`; and what was derived
+        from the others, such as horizons from the tasks, is derived anew.
+      params: Settings that override those, by name or alias.
+      logdir: Folder of the run, kept as `config.logdir`.
+      source: Where `params` were given, for messages.
+
+    Raises:
+      ParameterError: There is no such config, or settings cannot be used.
+    """
+    if start in configs.CONFIGS:
+        return configs.load(start, params, logdir, source)
+    name, inherited = _inherit(pathlib.Path(start).expanduser(), start)
+    try:
+        given = parameters.by_own_names(configs.PARAMETERS, params, f" in {source}")
+    except parameters.UnknownWordError as error:
+        raise error.at(f" in {source}") from None
+    return configs.load(name, inherited | given, logdir, source)
+
+
+def _inherit(path: pathlib.Path, start: str) -> tuple[str, dict[str, Any]]:
+    """Name of the config, and settings, that a new run takes over from another one."""
+    try:
+        if path.is_dir():
+            path = find_one(path) / "config.yaml"
+        elif not path.is_file() and not {"/", "."} & set(start):
+            error = parameters.UnknownWordError("config", start, configs.CONFIGS)
+            raise error.at("")
+        values = parameters.read_file(path)
+    except (RunError, OSError, ValueError) as error:
+        if isinstance(error, parameters.ParameterError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        message = f"--config {parameters.show(start)} cannot be read: {reason}"
+        raise parameters.ParameterError(message) from None
+    name, source = values.pop("config_name", "default"), str(path)
+    values.pop(MODULE_FOLDERS, None)
+    config = read_config(path)
+    values = {
+        key: config[key]
+        for key in parameters.by_own_names(configs.PARAMETERS, values)
+        if key not in ("seed", "checkpoint_to_load")
+    }
+    others = {key: values[key] for key in values.keys() - {*rules.DERIVED}}
+    derived = configs.load(name, others, source=source)
+    for key in rules.DERIVED:
+        if key in values and values[key] == derived[key]:
+            del values[key]
+    return name, values
+
+
+def read_params(texts: Sequence[str]) -> dict[str, Any]:
+    """Settings of the flag that `add_params` adds, by the names that the user gives.
+
+    Raises:
+      ParameterError: They are none.
+    """
+    params = parameters.read(texts, "--params")
+    if "config_name" in params:
+        message = "settings of a run, with config_name, are for --config, not --params"
+        raise parameters.ParameterError(message)
+    return params
+
+
+def find_checkpoint(text: str) -> str:
+    """Prefix of the checkpoint that `checkpoint_to_load` names.
+
+    Args:
+      text: Folder of a run, whose newest checkpoint is meant; the same with `@STEP` or
+        `@best` for another; prefix of a checkpoint; or a folder of checkpoints or of
+        weights, which is left as it is.
+
+    Raises:
+      ParameterError: There is no such checkpoint.
+    """
+    path = os.path.expanduser(text)
+    files = (f"{path}.index", f"{path}/checkpoint")
+    if weight_files.is_folder(path) or any(map(os.path.exists, files)):
+        return path
+    run, chosen = path, None
+    if "@" in text and not os.path.isdir(path):
+        run, _, chosen = path.rpartition("@")
+    if not os.path.isdir(run):
+        raise parameters.ParameterError(
+            "checkpoint_to_load must be a run, RUN@STEP, RUN@best, a checkpoint "
+            "without its suffix .index, or a folder of checkpoints or weights, not "
+            f"{parameters.show(text)}"
+        )
+    place = f"checkpoint_to_load {parameters.show(text)}:"
+    try:
+        step = None if chosen is None else _step_or_best(chosen)
+        return choose_checkpoint(find_one(pathlib.Path(run)), step)[1]
+    except argparse.ArgumentTypeError as error:
+        raise parameters.ParameterError(f"{place} the step {error}") from None
+    except (RunError, OSError) as error:
+        raise parameters.ParameterError(f"{place} {error}") from None
+
+
+def raise_max_steps(
+    path: str | os.PathLike, max_steps: int
+) -> ml_collections.ConfigDict:
+    """Changes the settings in a file so that the run is longer, and returns them."""
+    path = pathlib.Path(path)
+    text, line = path.read_text(encoding="utf-8"), f"max_steps: {max_steps}"
+    text, count = re.subn(r"^max_steps:.*$", line, text, flags=re.M)
+    with atomic_files.writing(path) as file:
+        file.write(text if count else f"{text.rstrip()}\n{line}\n")
+    return read_config(path)
 
 
 def differences(

@@ -68,9 +68,11 @@ def _make_parser(epilog):
         "actions, observations and episodes.",
         epilog,
     )
-    parser.add_argument(
+    parser.add_word(
         "names",
-        nargs="*",
+        "--tasks",
+        several=True,
+        required=False,
         metavar="NAME",
         help="a task (default: a table of all of the project's)",
     )

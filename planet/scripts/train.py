@@ -5,13 +5,13 @@
 TensorFlow is imported only inside functions: spawned workers import this module too.
 """
 
+import argparse
 import functools
 import json
-import os
 import pathlib
 import sys
 import textwrap
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from typing import Any
 
 from planet.tools import interruption
@@ -21,9 +21,10 @@ if __name__ == "__main__":  # All further imports take seconds.
 
 import ml_collections
 
+from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import configs, rules, runs, tasks
-from planet.tools import cli, parameters, weight_files
+from planet.tools import cli, parameters, tensorflow_start
 from planet.training import running, seeding
 
 PROG = "planet.scripts.train"
@@ -34,28 +35,60 @@ BY_NAME = (
 
 
 def process(
-    logdir: pathlib.Path, config: ml_collections.ConfigDict
-) -> Generator[float]:
-    """Trains the run in a folder and yields its test scores.
+    logdir: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    max_steps: int = 0,
+    temporary: bool = False,
+) -> Generator[Any]:
+    """Trains the run in a folder and yields the results of its phases.
 
     Args:
       logdir: Folder of the run. If it has settings already, they are kept.
       config: Settings of a new run.
+      max_steps: Those that the user asked for; 0: none. A run becomes that long.
+      temporary: Whether to warn that the folder above is removed at the end.
     """
     with interruption.at_once():
+        tensorflow_start.load()
         from planet.training import trainer
 
     path = logdir / "config.yaml"
     if path.exists():
         given, config = config, runs.read_config(path)
-        differing = runs.differences(given, config)
-        if differing:
+        if max_steps > config.max_steps:
+            print(f"Train to step {max_steps}, not {config.max_steps}.", flush=True)
+            config = runs.raise_max_steps(path, max_steps)
+        if differing := runs.differences(given, config):
             names = ", ".join(differing)
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
     else:
         runs.save_config(config, path, note=True)
         config = runs.read_config(path)
-    yield from trainer.train(config, tasks.load(config), logdir)
+    note = None
+    if temporary:
+        note = f"Temporary: {logdir.parent} is removed at the end; --logdir keeps runs."
+    yield from trainer.train(config, tasks.load(config), logdir, note)
+
+
+def why_finished(
+    logdir: pathlib.Path, config: ml_collections.ConfigDict, max_steps: int
+) -> str | None:
+    """Says why a finished run is skipped; None if it is to go on.
+
+    Args:
+      logdir: Folder of the run.
+      config: Settings that the user asks for.
+      max_steps: As for `process`.
+    """
+    try:
+        own = runs.read_config(logdir / "config.yaml")
+    except (parameters.ParameterError, OSError):
+        return running.FINISHED
+    if max_steps > own.max_steps:
+        return None
+    differing = ", ".join(runs.differences(config, own))
+    kept = " with its own settings; given otherwise: "
+    return running.FINISHED + (f"{kept}{differing}" if differing else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,10 +107,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with interruption.handled(), interruption.ending(say_goodbye):
         try:
             with interruption.at_once():
-                config = _read_settings(args, parser)
-            with running.Experiment(
+                config, given = _read_settings(args, parser)
+            with make_experiment(
+                config,
+                given,
                 args.logdir,
-                functools.partial(process, config=config),
                 num_runs=args.num_runs,
                 ping_every=args.ping_every,
                 resume_runs=args.resume_runs,
@@ -94,60 +128,184 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if experiment.failed else 0
 
 
-def _read_settings(args, parser: cli.Parser) -> ml_collections.ConfigDict:
-    """The settings of new runs; ends with an error where they cannot be used."""
-    try:
-        params = parameters.parse(args.params, "--params")
-        config = configs.load(args.config, params, args.logdir, source="--params")
-        _check_checkpoint(config.checkpoint_to_load)
-        chosen = tasks.load(config)
-        if config.seed_dataset is not None:
-            seeding.check(config.seed_dataset, chosen, config.observations)
-        if any(task.renders for task in chosen):
-            opengl.require_isolation(config.isolate_envs)
-    except (parameters.ParameterError, opengl.OpenGLError) as error:
-        parser.error(str(error))
+def prepare(
+    start: str,
+    params: Mapping[str, Any],
+    logdir: pathlib.Path | None,
+    num_runs: int = 1,
+    resume_runs: bool = True,
+) -> tuple[ml_collections.ConfigDict, set[str]]:
+    """Makes sure that runs can start, or go on, and warns of what they would regret.
+
+    Args:
+      start: Name of a config, or path of a run, see `runs.new_config`.
+      params: Settings that override those.
+      logdir: Folder of the runs; None: a temporary one.
+      num_runs: As for `running.Experiment`.
+      resume_runs: Likewise.
+
+    Returns:
+      The settings of new runs, and the names of those that the user gives.
+
+    Raises:
+      ParameterError: Settings, tasks or a checkpoint cannot be used.
+      OpenGLError: The tasks render where TensorFlow computes.
+    """
+    if logdir and (logdir / "config.yaml").is_file():
+        above = logdir.absolute().parent
+        message = f"{logdir} is a run; --logdir is the folder of runs, {above}"
+        raise parameters.ParameterError(message)
+    config = runs.new_config(start, params, logdir)
+    given = {*parameters.by_own_names(configs.PARAMETERS, params)}
+    if start not in configs.CONFIGS:
+        given.add("tasks")
+    if logdir and resume_runs and "tasks" in given:
+        _check_tasks(logdir, num_runs, config.tasks)
+    chosen = tasks.load(config)
+    if config.seed_dataset is not None:
+        seeding.check(config.seed_dataset, chosen, config.observations)
+    if any(task.renders for task in chosen):
+        opengl.require_isolation(config.isolate_envs)
+    if config.checkpoint_to_load:
+        needed = _starts_runs(logdir, num_runs, resume_runs)
+        _find_checkpoint(config, chosen, needed)
     for line in rules.warn_of_short_horizons(config, chosen):
         print(line, flush=True)
     for line in rules.describe_episodes(chosen):
         print(line, flush=True)
-    # Otherwise TensorFlow reports the lack of a GPU as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return config
+    return config, given
 
 
-def _check_checkpoint(path: str | None) -> None:
-    """Refuses to load a checkpoint that does not exist."""
-    if not path or weight_files.is_folder(path):
-        return
-    if not any(map(os.path.exists, (f"{path}.index", f"{path}/checkpoint"))):
-        raise parameters.ParameterError(
-            f"checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            f"folder of checkpoints or weights, not {path!r}"
+def make_experiment(
+    config: ml_collections.ConfigDict,
+    given: Container[str],
+    logdir: pathlib.Path | None,
+    **settings,
+) -> running.Experiment:
+    """The runs of some settings, ready to be iterated.
+
+    Args:
+      config: Settings of new runs.
+      given: Names of those that the user gives.
+      logdir: Folder of the runs; None: a temporary one.
+      **settings: Of `running.Experiment`.
+    """
+    max_steps = config.max_steps if "max_steps" in given else 0
+    train = functools.partial(
+        process, config=config, max_steps=max_steps, temporary=logdir is None
+    )
+    reason = functools.partial(why_finished, config=config, max_steps=max_steps)
+    return running.Experiment(logdir, train, why_finished=reason, **settings)
+
+
+def _read_settings(
+    args, parser: cli.Parser
+) -> tuple[ml_collections.ConfigDict, set[str]]:
+    """What `prepare` returns; ends with an error where settings cannot be used."""
+    try:
+        params = runs.read_params(args.params)
+        if args.tasks and "tasks" in params:
+            raise parameters.ParameterError("tasks are given in --tasks and --params")
+        params |= {"tasks": args.tasks} if args.tasks else {}
+        config, given = prepare(
+            args.config, params, args.logdir, args.num_runs, args.resume_runs
         )
+    except (parameters.ParameterError, opengl.OpenGLError) as error:
+        parser.error(str(error))
+    if args.config not in configs.CONFIGS:
+        settings = f"Settings of {args.config}, but for seed and checkpoint_to_load."
+        print(settings, flush=True)
+    return config, given
+
+
+def _check_tasks(logdir: pathlib.Path, num_runs: int, names: Sequence[str]) -> None:
+    """Refuses to go on with runs that learn something else."""
+    for number in range(1, num_runs + 1):
+        path = logdir / f"{number:05}" / "config.yaml"
+        if not path.exists():
+            continue
+        try:
+            own = runs.read_config(path).tasks
+        except (parameters.ParameterError, OSError):  # Reported when the run starts.
+            continue
+        if set(own) != set(names):
+            raise parameters.ParameterError(
+                f"{path.parent} learns {', '.join(own)}, not {', '.join(names)}; "
+                "other tasks need another --logdir"
+            )
+
+
+def _find_checkpoint(
+    config: ml_collections.ConfigDict, chosen: Sequence[tasks.Task], needed: bool
+) -> None:
+    """Puts the path of the checkpoint that new runs start from into the settings.
+
+    Args:
+      config: The settings.
+      chosen: The tasks.
+      needed: Whether it has to be there, and to fit the model.
+    """
+    try:
+        with config.unlocked():
+            config.checkpoint_to_load = runs.find_checkpoint(config.checkpoint_to_load)
+    except parameters.ParameterError:
+        if needed:
+            raise
+    if not needed:
+        return
+    tensorflow_start.load()
+    from planet.tools import tf1_checkpoint
+    from planet.training import trainer
+
+    try:
+        trainer.check_checkpoint(config, chosen)
+    except (tf1_checkpoint.CheckpointError, batch_env.EnvError) as error:
+        raise parameters.ParameterError(f"checkpoint_to_load: {error}") from None
+
+
+def _starts_runs(logdir, num_runs: int, resume_runs: bool) -> bool:
+    """Whether a run may be new, so that what it starts from matters."""
+    if logdir is None or not resume_runs:
+        return True
+    folders = (logdir / f"{x:05}" for x in range(1, num_runs + 1))
+    marks = ("config.yaml", "DONE")
+    return not all(any((x / mark).exists() for mark in marks) for x in folders)
+
+
+def _logdir(text: str) -> pathlib.Path:
+    """A folder that can be written to, neither parameters nor a flag by mistake."""
+    key, equals, _ = text.partition("=")
+    if text.startswith("{") or (equals and key.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} looks like --params {text}")
+    if text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} looks like a flag")
+    return cli.output_folder(text)
 
 
 def _make_parser() -> cli.Parser:
     parser = cli.Parser(PROG, "Trains PlaNet agents.", _epilog())
-    parser.add_argument(
+    parser.add_word(
+        "logdir",
         "--logdir",
-        type=cli.output_folder,
-        metavar="DIR",
+        type=_logdir,
+        required=False,
+        metavar="LOGDIR",
         help="folder of the runs 00001…; without it, a temporary one that is removed",
+    )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="NAME",
+        help="tasks to learn, see below; the same as --params 'tasks=[NAME, …]'",
     )
     parser.add_argument(
         "--config",
         default="default",
         metavar="NAME",
-        help="named set of settings, see below (default: %(default)s)",
+        help="named set of settings, see below, or another run, or its config.yaml, to "
+        "start from its settings without its seed (default: %(default)s)",
     )
-    parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="mapping of settings that override those of the config, see below; "
-        "for example '{tasks: [cheetah_run], overshooting: 0}'",
-    )
+    runs.add_params(parser, "the config, see below")
     parser.add_argument(
         "--num_runs",
         type=cli.number(int, 1, 99_999),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 
 from planet.tools import weight_files
 
@@ -15,8 +16,14 @@ def find(folder: str | os.PathLike) -> dict[int, str]:
     """
     found = {}
     for path in pathlib.Path(folder).glob("ckpt-*"):
-        step = path.stem.removeprefix("ckpt-")
+        number = step(path.with_suffix(""))
         complete = path.suffix == ".index" or weight_files.is_folder(path)
-        if step.isdecimal() and complete:
-            found[int(step)] = str(path.with_suffix(""))
+        if number is not None and complete:
+            found[number] = str(path.with_suffix(""))
     return dict(sorted(found.items()))
+
+
+def step(path: str | os.PathLike) -> int | None:
+    """Step of a checkpoint, ours or the original's, by the end of its prefix."""
+    match = re.search(r"ckpt-(\d+)$", os.fspath(path), re.ASCII)
+    return int(match[1]) if match else None

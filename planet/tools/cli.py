@@ -4,6 +4,7 @@ The kinds are for `type=` of `add_argument`; they create no files.
 """
 
 import argparse
+import dataclasses
 import functools
 import io
 import math
@@ -12,7 +13,7 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from planet.tools import parameters
 
@@ -25,8 +26,22 @@ class Main(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class _Word:
+    """An argument that is given by itself or after a flag."""
+
+    action: argparse.Action
+    dest: str
+    flag: str
+    kind: Callable[[str], Any]
+    several: bool
+    required: bool
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors are one line and end with exit code 2.
+
+    Flags and other arguments may come in any order.
 
     Args:
       prog: Name that errors begin with.
@@ -42,6 +57,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self._words: list[_Word] = []
         # Names of files may hold bytes that are no text; stderr shows them already.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -49,6 +65,81 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Prints the message as one line and exits."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+    def add_word(
+        self,
+        dest: str,
+        *flags: str,
+        metavar: str,
+        help: str,  # noqa: A002 - as in `add_argument`.
+        type: Callable[[str], Any] = str,  # noqa: A002
+        several: bool = False,
+        required: bool = True,
+    ) -> None:
+        """Adds an argument that is given by itself or, the same, after a flag.
+
+        Args:
+          dest: Name of the attribute.
+          *flags: The flag, and others that mean the same.
+          metavar: What it is called in messages.
+          help: What it is.
+          type: Kind of the argument.
+          several: Whether there may be more than one; the attribute is a list then.
+          required: Whether there has to be one.
+        """
+        amount = "*" if several else "?"
+        action = self.add_argument(
+            f"{dest} by itself", nargs=amount, metavar=metavar, help=help
+        )
+        self._words.append(_Word(action, dest, flags[0], type, several, required))
+        self.add_argument(
+            *flags,
+            dest=dest,
+            type=type,
+            nargs="+" if several else None,
+            action="extend" if several else "store",
+            metavar=metavar,
+            help=f"the same as {metavar} by itself",
+        )
+
+    def parse_args(self, args=None, namespace=None):
+        """Takes the arguments, also between flags; None for those of the process."""
+        namespace, unknown = self.parse_known_intermixed_args(args, namespace)
+        for text in unknown:
+            if text.startswith("-"):
+                known = self._option_string_actions
+                flag = text.partition("=")[0]
+                self.error(parameters.unknown("flag", flag, known))
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        self._take_words(namespace)
+        return namespace
+
+    def _take_words(self, namespace: argparse.Namespace) -> None:
+        """Gives each argument its words, unless its flag was given."""
+        words = []
+        for word in self._words:
+            found = getattr(namespace, word.action.dest)
+            delattr(namespace, word.action.dest)
+            words += found if word.several else [found] * (found is not None)
+        for word in self._words:
+            if getattr(namespace, word.dest) is None and words:
+                amount = len(words) if word.several else 1
+                values = [self._convert(word, text) for text in words[:amount]]
+                setattr(namespace, word.dest, values if word.several else values[0])
+                del words[:amount]
+        if words:
+            self.error(f"unrecognized arguments: {' '.join(words)}")
+        for word in self._words:
+            if getattr(namespace, word.dest) is None and word.required:
+                name = word.action.metavar
+                self.error(f"give {name}, or {word.flag} {name}")
+
+    def _convert(self, word: _Word, text: str) -> Any:
+        try:
+            return word.kind(text)
+        except argparse.ArgumentTypeError as error:
+            self.error(f"argument {word.action.metavar}: {error}")
 
     def add_overwrite(self) -> None:
         """Adds the flag without which no existing output is replaced."""

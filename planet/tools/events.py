@@ -30,6 +30,7 @@ from tensorboard.util import tensor_util
 from planet.tools import parameters
 
 PHASES = ("train", "test")
+TRACES = {"config.yaml", "DONE", "FAIL", "PING"}  # Files of a run, whatever its state.
 MAX_ENTRIES = 10**6  # Of a value: an event of a few bytes may claim to fill the memory.
 
 
@@ -84,8 +85,9 @@ def find_runs(folder: pathlib.Path) -> list[Run]:
     """Finds the runs in a folder, at any depth, in the order of their names.
 
     A folder is a run if its name is five digits, or if it has a folder `train` or
-    `test`. One without subfolders is taken for a run too, so that reading it reports
-    what is wrong with it. Hidden folders are skipped.
+    `test`. One without subfolders is taken for a run too if it is empty, or holds what
+    runs write, so that reading it reports what is wrong with it. Films and other files
+    beside runs are none. Hidden folders are skipped.
     """
     top = pathlib.Path(os.path.abspath(folder))
     runs, seen = [], set()
@@ -93,10 +95,13 @@ def find_runs(folder: pathlib.Path) -> list[Run]:
     def search(path: pathlib.Path) -> None:
         if (real := path.resolve()) in seen:  # Links form a cycle.
             return
+        if path.name == "images" and (path.parent / "scalars.json").exists():
+            return  # Written by fetch_events, with a folder for each run.
         seen.add(real)
         inside = list(filter(_is_visible_folder, sorted(path.iterdir())))
         numbered = bool(re.fullmatch(r"\d{5}", path.name))
-        if numbered or not inside or {entry.name for entry in inside} & set(PHASES):
+        phases = {entry.name for entry in inside} & set(PHASES)
+        if numbered or phases or (not inside and _may_be_run(path)):
             runs.append(_make_run(path, top, numbered))
             return
         for entry in inside:
@@ -262,6 +267,12 @@ def _array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
 
 def _is_visible_folder(path: pathlib.Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
+
+
+def _may_be_run(path: pathlib.Path) -> bool:
+    """Whether a folder without subfolders is empty, or holds what runs write."""
+    names = {entry.name for entry in path.iterdir()}
+    return not names or bool(names & TRACES) or any("tfevents" in x for x in names)
 
 
 def _make_run(path: pathlib.Path, top: pathlib.Path, numbered: bool) -> Run:

@@ -10,8 +10,10 @@ import dataclasses
 import difflib
 import json
 import math
+import pathlib
+import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ruamel import yaml
@@ -19,6 +21,10 @@ from ruamel import yaml
 Kind = Callable[[Any], Any]
 MAX_NODES = 100_000  # Of a YAML text; aliases let a short one hold billions.
 MAX_BRACKETS = 1000  # Time to read a text grows with the square of their number.
+ALIKE = 0.6  # Words that are less like each other are not suggested.
+INITIALS, PART = 0.95, 0.9  # Likeness of initials, and of a part that is equal.
+LISTED = 80  # Letters of a list of known words.
+_SEPARATORS = re.compile(r"[\W_]+")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlong, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60, 60
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 20
@@ -70,17 +76,59 @@ class Parameter:
 def unknown(what: str, word: Any, known: Iterable[str], place: str = "") -> str:
     """An error message that names the known word nearest to an unknown one.
 
+    If none is near, it lists the known words, or the first ones of many.
+
     Args:
       what: What kind of word it is.
       word: The unknown one.
       known: Those that could have been meant.
       place: Where the word was given, such as " in --params".
     """
-    by_lower = {entry.lower(): entry for entry in known}
-    text = word if isinstance(word, str) else show(word)
-    nearest = difflib.get_close_matches(text[:100].lower(), by_lower, 1, cutoff=0)
-    hint = f"did you mean {by_lower[nearest[0]]!r}?" if nearest else "there is none"
+    known = list(known)
+    found = nearest(word if isinstance(word, str) else show(word), known)
+    if found is not None:
+        hint = f"did you mean {found!r}?"
+    elif known:
+        hint = f"known: {_list(known)}"
+    else:
+        hint = "there is none"
     return f"unknown {what} {show(word)}{place}; {hint}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like an unknown one; None if none is like it.
+
+    Words are alike if their letters are, in upper or lower case, if one is a part of
+    the other, as `score` is of `test_score`, or its initials, as `lr` of
+    `learning_rate`.
+    """
+    text = word[:100].lower()
+    scores = {entry: _likeness(text, entry[:100].lower()) for entry in known}
+    best = max(scores, key=lambda entry: scores[entry], default=None)
+    return best if best is not None and scores[best] >= ALIKE else None
+
+
+def _likeness(word: str, known: str) -> float:
+    """How like two words are: 1 if they are equal."""
+    parts = [part for part in _SEPARATORS.split(known) if part]
+    if len(parts) > 1 and word == "".join(part[0] for part in parts):
+        return INITIALS
+    whole, *others = (
+        difflib.SequenceMatcher(None, word, text).ratio() for text in (known, *parts)
+    )
+    begins = len(word) > 2 and known.startswith(word)
+    return max(whole, PART * max(others, default=0.0), PART * begins)
+
+
+def _list(words: Sequence[str]) -> str:
+    """The words, or the first ones of many and their number."""
+    shown = ""
+    for index, entry in enumerate(words):
+        longer = f"{shown}, {show(entry)}" if shown else show(entry)
+        if index and len(longer) > LISTED:
+            return f"{shown}, … ({len(words)} in all)"
+        shown = longer
+    return shown
 
 
 def show(value: Any) -> str:
@@ -238,13 +286,74 @@ def parse(text: str, source: str) -> dict[str, Any]:
     Raises:
       ParameterError: The text is not YAML, or not a mapping of plain values.
     """
+    return _require_mapping(_load(text, source), f"{source} must be a mapping of")
+
+
+def read(texts: Iterable[str], source: str) -> dict[str, Any]:
+    """Parameters of a command line, of which later ones override earlier ones.
+
+    Args:
+      texts: Each a mapping in YAML, `key=value` with a value in YAML, or the path of a
+          file of such a mapping, which ends with `.yaml` or `.yml`.
+      source: Where they were given, for messages.
+
+    Raises:
+      ParameterError: A text is none of these.
+    """
+    values = {}
+    for text in texts:
+        values |= _read_part(text, source)
+    return values
+
+
+def _read_part(text: str, source: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if equals and key.isidentifier():
+        return {key: _load(value, f"{key} in {source}")}
+    if text.endswith((".yaml", ".yml")) and ": " not in text:
+        try:
+            return read_file(pathlib.Path(text).expanduser())
+        except (OSError, ValueError, RuntimeError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            message = f"{show(text)} in {source} cannot be read: {reason}"
+            raise ParameterError(message) from None
+    kinds = f"{source} must be key=value, FILE.yaml or a mapping of"
+    return _require_mapping(_load(text, source), kinds)
+
+
+def read_file(path: pathlib.Path) -> dict[str, Any]:
+    """Mapping that a file of YAML holds.
+
+    Raises:
+      ParameterError: The file holds something else.
+      OSError: It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path} is not a text file") from None
+    return parse(text, str(path))
+
+
+def _require_mapping(values: Any, wanted: str) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ParameterError(f"{wanted} parameters, not {show(values)}")
+    return values
+
+
+def _load(text: str, source: str) -> Any:
+    """What a YAML 1.2 text holds; None if it is empty."""
     try:
         if text.count("[") + text.count("{") > MAX_BRACKETS:
             raise ValueError("it has too many brackets")
         root = yaml.YAML(typ="safe", pure=True).compose(text)
         if _count_nodes(root, {}) > MAX_NODES:
             raise ValueError("its aliases stand for too much")
-        values = yaml.YAML(typ="safe", pure=True).load(text)
+        return yaml.YAML(typ="safe", pure=True).load(text)
     except RecursionError:
         raise ParameterError(
             f"{source} cannot be read as YAML: nested too deeply"
@@ -253,12 +362,6 @@ def parse(text: str, source: str) -> dict[str, Any]:
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
         reason = " ".join(reason.split())
         raise ParameterError(f"{source} cannot be read as YAML: {reason}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        message = f"{source} must be a mapping of parameters, not {show(values)}"
-        raise ParameterError(message)
-    return values
 
 
 def _count_nodes(node: yaml.nodes.Node | None, counts: dict[int, float]) -> float:

@@ -6,6 +6,7 @@ pass on hold nothing else (`weight_files`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from planet.tools import original_names, weight_files
 
+LISTED = 3  # Problems of each kind that a message lists.
 _OURS = "model/weights/"
 _OURS_END = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -48,12 +50,10 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
       DamagedCheckpointError: when the file can't be read.
     """
-    path = os.fspath(path)
+    path = locate(path)
     try:
         if weight_files.is_folder(path):
             return weight_files.read(path)
-        if os.path.isdir(path):
-            path = tf.train.latest_checkpoint(path) or path
         reader = tf.train.load_checkpoint(path)
         keys = {_weight(key): key for key in reader.get_variable_to_shape_map()}
         return {name: reader.get_tensor(key) for name, key in keys.items() if name}
@@ -61,6 +61,15 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise DamagedCheckpointError(
             f"cannot read checkpoint {path}: {' '.join(str(error).split())}"
         ) from error
+
+
+def locate(path: str | os.PathLike) -> str:
+    """The newest checkpoint in a folder of checkpoints; any other path as it is."""
+    path = os.fspath(path)
+    if os.path.isdir(path) and not weight_files.is_folder(path):
+        with contextlib.suppress(ValueError):  # What lists them is damaged.
+            return tf.train.latest_checkpoint(path) or path
+    return path
 
 
 def load(model, path: str | os.PathLike, optional: Iterable[str] = ()) -> list[str]:
@@ -89,12 +98,19 @@ def load(model, path: str | os.PathLike, optional: Iterable[str] = ()) -> list[s
             found = {key: found[key] for key in found.keys() - there}
             wanted = {key: wanted[key] for key in wanted.keys() - here}
             lacking += [part] if here else []
-    problems = [f"missing {name}" for name in sorted(wanted.keys() - found.keys())]
-    problems += [f"not in the model: {name}" for name in sorted(found.keys() - wanted)]
-    for name in sorted(wanted.keys() & found.keys()):
-        have, want = found[name].shape, tuple(wanted[name].shape)
-        if have != want:
-            problems.append(f"{name} has shape {have}, the model wants {want}")
+    shapes = {
+        name: (found[name].shape, tuple(wanted[name].shape))
+        for name in sorted(wanted.keys() & found.keys())
+    }
+    problems = [
+        *_first(f"missing {name}" for name in sorted(wanted.keys() - found)),
+        *_first(f"not in the model: {name}" for name in sorted(found.keys() - wanted)),
+        *_first(
+            f"{name} has shape {have}, the model wants {want}"
+            for name, (have, want) in shapes.items()
+            if have != want
+        ),
+    ]
     if problems:
         raise CheckpointError(
             f"checkpoint {path} does not fit the model:\n  " + "\n  ".join(problems)
@@ -102,6 +118,13 @@ def load(model, path: str | os.PathLike, optional: Iterable[str] = ()) -> list[s
     for name, variable in wanted.items():
         variable.assign(found[name])
     return lacking
+
+
+def _first(problems: Iterable[str]) -> list[str]:
+    """The first ones of many problems of a kind, and how many more there are."""
+    problems = list(problems)
+    more = len(problems) - LISTED
+    return problems[:LISTED] + ([f"and {more} more"] if more > 0 else [])
 
 
 def _weight(key: str) -> str | None:

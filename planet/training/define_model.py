@@ -424,6 +424,22 @@ class Model(tf.Module):
         imagined = list(range(1, rewards.shape.rank))
         return rewards - scale * tf.math.reduce_std(rewards, imagined, keepdims=True)
 
+    def decode(self, state: base.State) -> dict[str, tf.Tensor]:
+        """What the model expects to be seen and paid in states of the acting cell.
+
+        Args:
+          state: entries [..., S].
+
+        Returns:
+          The mean of each head's distribution, [..., ...]; images as uint8.
+        """
+        features = self._acting_features(state)
+        decoded = {key: head(features).mean() for key, head in self.heads.items()}
+        if "image" in decoded:
+            bits = self._config.image_bits
+            decoded["image"] = preprocess.postprocess(decoded["image"], bits)
+        return decoded
+
     def _reward(self, state: base.State) -> tf.Tensor:
         """Mean of the reward, [...], of states [..., S] of the cell."""
         return self.heads["reward"](self.cell.features_from_state(state)).mean()

@@ -146,16 +146,18 @@ class Report:
         ]
         say(f"The phase took {seconds:.1f} s{''.join(rates)}.")
 
-    def write(self, step: int) -> None:
-        """Writes scalars and histograms to the default writer."""
+    def scalars(self, step: int) -> dict[str, float]:
+        """All numbers of the phase, which ends at a step, by name."""
         values = {key: self._mean(key) for key in self._earlier | self._phase}
         seconds = time.perf_counter() - self._started
         values["steps_per_second"] = (step - self._first_step) / seconds
         values |= self._rates()
         if len(self._scores) > 1:
             values |= {f"score/{task}": _mean(x) for task, x in self._scores.items()}
-        for key, value in {**values, **self._latest}.items():
-            tf.summary.scalar(key, value)
+        return {**values, **self._latest}
+
+    def write_histograms(self) -> None:
+        """Writes histograms to the default writer."""
         for task, scores in self._scores.items():
             tf.summary.histogram(f"simulation/{task}/returns", scores)
         for key, parts in self._histograms.items():

@@ -61,7 +61,7 @@ def evaluate(
             amount = min(num_agents, num_episodes)
             with simulations.make_batch(task, config, amount) as envs:
                 if model is None:
-                    model = _load(config, envs, checkpoint)
+                    model = load(config, envs, checkpoint)
                     agents = simulations.Agents(config, model)
                     find_agent = functools.partial(agents.find, horizon)
                     filmer = films.Filmer(model, config.image_bits)
@@ -94,8 +94,19 @@ def _episodes(
         progress.update(finished - progress.n)
 
 
-def _load(config, envs, checkpoint) -> define_model.Model:
-    """The model for environments, with the weights of a checkpoint."""
+def load(
+    config: ml_collections.ConfigDict, envs: BatchEnv, checkpoint: str
+) -> define_model.Model:
+    """The model for environments, with the weights of a checkpoint.
+
+    Args:
+      config: settings of the run.
+      envs: environments of one of its tasks.
+      checkpoint: prefix of its files.
+
+    Raises:
+      CheckpointError: when the checkpoint can't be read or does not fit the model.
+    """
     model = define_model.define_model(config, data.make_data_spec(envs))
     tf1_checkpoint.load(model, checkpoint)
     return model

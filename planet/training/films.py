@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont
 
 from planet.control import simulate
-from planet.tools import noise, preprocess
+from planet.tools import noise, pictures, preprocess
 from planet.training import define_model
 
 CONTEXT, DREAM = 5, 45  # Steps that a dream sees, then steps that it imagines.
-SCALE = 3  # Pixels on the screen per pixel of the image.
-MARGIN, LINE = 8, 16  # In pixels on the screen.
 
 
 class Filmer:
@@ -90,35 +87,7 @@ class Filmer:
             dream = f"dream, {dreamt} steps blind" if dreamt else "dream, seeing"
             captions = "agent's view", "reconstruction", dream
             footer = f"step {index}   reward {reward:.2f}   return {total:.1f}"
-            yield compose([image, *drawn], captions, footer)
-
-
-def compose(
-    images: list[np.ndarray], captions: tuple[str, ...], footer: str
-) -> np.ndarray:
-    """A frame of several pictures side by side, with text.
-
-    Args:
-      images: uint8 [H, W, C], C being 1 (grey) or 3.
-      captions: what stands above each of them.
-      footer: what stands below them all.
-
-    Returns:
-      uint8 [height, width, 3], both of which are even, as some video formats require.
-    """
-    height, width = (SCALE * size for size in images[0].shape[:2])
-    size = len(images) * (width + MARGIN) + MARGIN, height + 2 * (LINE + MARGIN)
-    canvas = Image.new("RGB", tuple(length + length % 2 for length in size))
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left = MARGIN + index * (width + MARGIN)
-        pen.text((left, MARGIN / 2), caption, "white", font)
-        grey = image.shape[-1] == 1
-        picture = Image.fromarray(image[..., 0] if grey else image)
-        picture = picture.resize((width, height), Image.Resampling.NEAREST)
-        canvas.paste(picture, (left, LINE + MARGIN))
-    pen.text((MARGIN, height + LINE + 1.5 * MARGIN), footer, "white", font)
-    return np.asarray(canvas)
+            yield pictures.compose([image, *drawn], captions, footer)
 
 
 def _dreamt(index: int) -> int:

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -23,11 +24,13 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 from planet.tools import interruption
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 FULL = 1_000_000  # Bytes, too few to write anything of a run.
+FINISHED = "finished"  # Why a run is skipped, unless there is more to say.
 LOOKS, PAUSE = 3, 0.05  # How often, and how long apart, a lost heartbeat is looked for.
 
 
@@ -40,46 +43,54 @@ class Experiment:
 
     Iterating yields the runs, except those that are finished or that another live
     worker is training. `current` is the last one; `failed` holds those that ended with
-    an error. Use it as a context manager, which removes a temporary logdir at the end.
+    an error.
+
+    Use it as a context manager. In it, this process has a temporary folder of its own,
+    for a temporary logdir and for what libraries write, such as the code that
+    TensorFlow generates. It is removed at the end, even if that comes at once.
     """
 
     def __init__(
         self,
         logdir: str | os.PathLike | None,
-        process_fn: Callable[[pathlib.Path], Generator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[Any]],
         num_runs: int = 1,
         ping_every: float = 0,
         resume_runs: bool = True,
+        why_finished: Callable[[pathlib.Path], str | None] = lambda _: FINISHED,
     ):
-        """Creates nothing on disk yet, apart from a temporary logdir.
+        """Creates nothing on disk yet.
 
         Args:
           logdir: Folder of the runs' folders `00001`…; None: a temporary folder.
           process_fn: Function that continues the run in a folder, which may be empty,
-              and yields its scores.
+              and yields results.
           num_runs: Number of runs, or of new runs if runs are not resumed.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
           resume_runs: Continue unfinished runs rather than start new ones.
+          why_finished: Function that says why a finished run, given by its folder, is
+              skipped; None if it is to go on.
         """
         self.failed: list[Run] = []
         self.current: Run | None = None
         self._temporary = logdir is None
-        self._logdir = pathlib.Path(
-            tempfile.mkdtemp(prefix="planet-") if logdir is None else logdir
-        ).expanduser()
+        self._scratch = pathlib.Path(tempfile.gettempdir(), f"planet-{_random_name()}")
+        self._logdir = pathlib.Path(logdir or self._scratch).expanduser()
         self._process_fn = process_fn
         self._num_runs = num_runs
         self._ping_every = ping_every
         self._resume_runs = resume_runs
+        self._why_finished = why_finished
         self._ending = interruption.ending(self._abandon)
 
     def __enter__(self) -> "Experiment":
         self._ending.__enter__()
-        if self._temporary:
-            _say(f"Temporary folder, removed at the end: {self._logdir}")
+        self._scratch.mkdir(mode=0o700)
+        self._tempdir, tempfile.tempdir = tempfile.tempdir, str(self._scratch)
         return self
 
     def __exit__(self, *exception) -> None:
+        tempfile.tempdir = self._tempdir
         self._remove_temporary()
         self._ending.__exit__(None, None, None)
 
@@ -87,19 +98,25 @@ class Experiment:
         """Leaves what an interrupted worker leaves, as the process ends at once."""
         if self.current:
             self.current.abandon()
+        if self._temporary:  # Environments write to it as well.
+            for process in multiprocessing.active_children():
+                process.kill()
+                process.join(1)
         self._remove_temporary()
 
     def _remove_temporary(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
         if self._temporary:
-            shutil.rmtree(self._logdir, ignore_errors=True)
             _say(f"Removed the temporary folder {self._logdir}")
 
     def __iter__(self) -> Iterator["Run"]:
         for folder in self._folders():
-            run = self.current = Run(folder, self._process_fn, self._ping_every)
+            run = self.current = Run(
+                folder, self._process_fn, self._ping_every, self._why_finished
+            )
             if run.acquire():
                 yield run
-                if run.failed:
+                if run.error:
                     self.failed.append(run)
 
     def _folders(self) -> Iterator[pathlib.Path]:
@@ -111,25 +128,33 @@ class Experiment:
 
 
 class Run:
-    """One run, in a folder of its own; iterating trains it and yields its scores."""
+    """One run, in a folder of its own; iterating trains it and yields results.
+
+    Attributes:
+      logdir: Its folder.
+      error: What it ended with, if that was an error.
+    """
 
     def __init__(
         self,
         logdir: pathlib.Path,
-        process_fn: Callable[[pathlib.Path], Generator[float]],
+        process_fn: Callable[[pathlib.Path], Generator[Any]],
         ping_every: float = 0,
+        why_finished: Callable[[pathlib.Path], str | None] = lambda _: FINISHED,
     ):
         """Creates nothing on disk yet.
 
         Args:
           logdir: Folder of the run.
-          process_fn: Function that returns an iterator of scores, given the folder.
+          process_fn: Function that yields results, given the folder.
           ping_every: Seconds between heartbeats; 0: no other workers are expected.
+          why_finished: Says why it is skipped if it is finished; None: it goes on.
         """
         self.logdir = logdir
-        self.failed = False
+        self.error: Exception | None = None
         self._process_fn = process_fn
         self._heartbeat = Heartbeat(logdir, ping_every) if ping_every else None
+        self._why_finished = why_finished
         self._done = logdir / "DONE"
         self._fail = logdir / "FAIL"
 
@@ -139,8 +164,7 @@ class Run:
         Returns:
           Whether the run is now this worker's; iterating it releases it at the end.
         """
-        if self._done.exists():
-            _say(f"Skip {self.logdir}: finished")
+        if self._is_finished():
             return False
         started = self.logdir.is_dir() and any(self.logdir.iterdir())
         self.logdir.mkdir(parents=True, exist_ok=True)
@@ -148,30 +172,41 @@ class Run:
             owner = self._heartbeat.owner() or "unknown"
             _say(f"Skip {self.logdir}: worker {owner} is at it")
             return False
-        if self._done.exists():  # Another worker finished it in the meantime.
+        if self._is_finished():  # Another worker finished it in the meantime.
             self._release()
-            _say(f"Skip {self.logdir}: finished")
             return False
-        state = "Retry failed run" if self._fail.exists() else "Continue run"
-        _say(f"{state if started else 'Start run'} {self.logdir}")
-        self._fail.unlink(missing_ok=True)
+        _say(f"{self._intention() if started else 'Start run'} {self.logdir}")
+        for mark in (self._fail, self._done):
+            mark.unlink(missing_ok=True)
         return True
 
-    def __iter__(self) -> Iterator[float]:
-        """Trains and yields scores; an error is printed and kept in the folder."""
+    def _is_finished(self) -> bool:
+        """Whether it is finished, and not to go on; prints why."""
+        reason = self._why_finished(self.logdir) if self._done.exists() else None
+        if reason is not None:
+            _say(f"Skip {self.logdir}: {reason}")
+        return reason is not None
+
+    def _intention(self) -> str:
+        if self._done.exists():
+            return "Reopen finished run"
+        return "Retry failed run" if self._fail.exists() else "Continue run"
+
+    def __iter__(self) -> Iterator[Any]:
+        """Trains and yields results; an error is printed and kept in the folder."""
         try:
             with (
                 interruption.required(self._require_ownership),
-                contextlib.closing(self._process_fn(self.logdir)) as scores,
+                contextlib.closing(self._process_fn(self.logdir)) as results,
             ):
-                for score in scores:
+                for result in results:
                     interruption.confirm()
-                    yield score
+                    yield result
             self._require_ownership()
         except RunLostError as error:
             _say(f"Stop {self.logdir}: {error}")
-        except Exception:
-            self.failed = True
+        except Exception as error:
+            self.error = error
             trace = traceback.format_exc()
             print(trace, file=sys.stderr, flush=True)
             with contextlib.suppress(OSError):  # The disk may be what failed.
@@ -221,7 +256,7 @@ class Heartbeat:
           folder: Folder of the run.
           every: Seconds between heartbeats.
         """
-        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{_random_name()}"
         self._ping = folder / "PING"
         self._own = folder / f"PING-{self.worker}"
         self._every = every
@@ -335,6 +370,10 @@ class Heartbeat:
             return self._ping.read_bytes()
         except FileNotFoundError:
             return None
+
+
+def _random_name() -> str:
+    return uuid.uuid4().hex[:8]
 
 
 def _parse(ping: bytes) -> tuple[str | None, float]:

@@ -16,7 +16,14 @@ import tqdm
 from planet.control import mpc_agent, planners, real_agent, simulate
 from planet.control.batch_env import BatchEnv, make
 from planet.control.random_episodes import random_episodes
-from planet.tools import episode_files, extensions, interruption, noise, schedule
+from planet.tools import (
+    episode_files,
+    extensions,
+    interruption,
+    noise,
+    schedule,
+    wording,
+)
 from planet.training import define_model
 from planet.training.data import PHASES
 
@@ -137,8 +144,8 @@ def collect_seed_episodes(
                     task.name,
                 )
             print(
-                f"Recorded {missing} random episodes of {task.name} to {phase}; mean "
-                f"return {np.mean(returns):.1f}.",
+                f"Recorded {wording.count(missing, 'random episode')} of {task.name} "
+                f"to {phase}; mean return {np.mean(returns):.1f}.",
                 flush=True,
             )
 

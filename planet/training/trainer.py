@@ -11,8 +11,8 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import ml_collections
@@ -26,6 +26,7 @@ from planet.tools import (
     devices,
     episode_files,
     interruption,
+    json_lines,
     noise,
     numpy_episodes,
     schedule,
@@ -53,18 +54,43 @@ PROGRESS = (
 )
 
 
+class Phase(NamedTuple):
+    """What came of a phase.
+
+    Attributes:
+      name: `train` or `test`.
+      epoch: counts train phases from 1; the test phase that follows has the same.
+      step: sequences seen by the end of it, in training and in testing.
+      scalars: all that is known of it, by the names that TensorBoard shows.
+    """
+
+    name: str
+    epoch: int
+    step: int
+    scalars: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """Mean return of the phase's episodes; nan if there was none."""
+        return self.scalars.get("score", math.nan)
+
+
 def train(
-    config: ml_collections.ConfigDict, tasks: Sequence, logdir: str | os.PathLike
-) -> Iterator[float]:
+    config: ml_collections.ConfigDict,
+    tasks: Sequence,
+    logdir: str | os.PathLike,
+    note: str | None = None,
+) -> Generator[Phase]:
     """Trains an agent; resumes an interrupted run in the same folder.
 
     Args:
       config: what `planet.scripts.configs.load` returns.
       tasks: what `planet.scripts.tasks.load` returns.
       logdir: folder of the run.
+      note: a line to print right before the training.
 
     Yields:
-      The score of each test phase: the mean return of its episodes.
+      The result of each phase. The run can be left there, and resumed later.
     """
     logdir = pathlib.Path(logdir)
     folders = {phase: logdir / f"{phase}_episodes" for phase in data_lib.PHASES}
@@ -96,14 +122,18 @@ def train(
                 step = trainer.step
                 print(f"Continue from the checkpoint of step {step}.", flush=True)
             elif config.checkpoint_to_load:
-                path, optional = config.checkpoint_to_load, define_model.BEHAVIOR
-                lacking = tf1_checkpoint.load(model, path, optional)
-                note = f", which has no {' and no '.join(lacking)}" if lacking else ""
-                print(f"Start from {path}{note}.", flush=True)
+                path = tf1_checkpoint.locate(config.checkpoint_to_load)
+                lacking = tf1_checkpoint.load(model, path, define_model.BEHAVIOR)
+                gap = f", which has no {' and no '.join(lacking)}" if lacking else ""
+                step = checkpoint_files.step(path)
+                steps = "" if step is None else f"step {step}: "
+                print(f"Start from {steps}{path}{gap}.", flush=True)
             datasets = {
                 phase: data_lib.make_dataset(config, data_spec, folder, start)
                 for phase, folder in folders.items()
             }
+        if note:
+            print(note, flush=True)
         episodes = simulations.Simulations(config, envs, model, seeds, folders)
         yield from trainer.run(
             datasets,
@@ -112,6 +142,22 @@ def train(
             lambda phase: len(episode_files.scan(folders[phase])),
             simulations.EnvSteps(tasks, folders["train"]).count,
         )
+
+
+def check_checkpoint(config: ml_collections.ConfigDict, tasks: Sequence) -> None:
+    """Loads the weights of `checkpoint_to_load` into a model like that of a run.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+      tasks: what `planet.scripts.tasks.load` returns.
+
+    Raises:
+      CheckpointError: when they can't be read or do not fit the model.
+      EnvError: when an environment does not work.
+    """
+    with simulations.make_batch(tasks[0], config, 1) as envs:
+        model = define_model.define_model(config, data_lib.make_data_spec(envs))
+    tf1_checkpoint.load(model, config.checkpoint_to_load, define_model.BEHAVIOR)
 
 
 class Trainer:
@@ -260,7 +306,7 @@ class Trainer:
         test: Callable[[], Sequence[Simulation]],
         count_episodes: Callable[[str], int],
         count_env_steps: Callable[[], int],
-    ) -> Iterator[float]:
+    ) -> Iterator[Phase]:
         """Trains until `max_steps`.
 
         An interruption, or an error of an environment, leaves a checkpoint of the last
@@ -275,7 +321,7 @@ class Trainer:
           count_env_steps: number of environment steps in those stored for training.
 
         Yields:
-          The score of each test phase: the mean return of its episodes.
+          The result of each phase.
 
         Raises:
           FloatingPointError: when a loss, a gradient or a weight is not finite.
@@ -284,6 +330,8 @@ class Trainer:
         self._batches = dict(datasets)
         unfinished = self._resume()
         writers = define_summaries.make_writers(self._logdir, self.step)
+        first, metrics = self.step, self._logdir / "metrics.jsonl"
+        json_lines.keep(metrics, lambda record: record.get("step", math.inf) <= first)
         if config.collect_latents:
             folder = self._logdir / "latents"
             self._latents = latents.Collector(self._model, folder, self.step)
@@ -316,18 +364,24 @@ class Trainer:
                 report.set("updates", self.updates)
                 report.set("minutes", self.minutes)
                 interruption.confirm()
+                scalars = report.scalars(self.step)
                 with writers[phase].as_default(self.step):
-                    report.write(self.step)
                     if self._has_pictures(epoch):
                         self._pictures.write_batch(data, self.step)
                         self._pictures.write_simulations(simulations)
-                        self._write_measures(data, simulations)
+                        scalars |= self._measure(data, simulations)
+                    for name, value in scalars.items():
+                        tf.summary.scalar(name, value)
+                    report.write_histograms()
                 writers[phase].flush()
+                place = {"step": self.step, "phase": phase, "epoch": epoch + 1}
+                json_lines.append(metrics, {**place, "time": time.time(), **scalars})
             if phase == "test" or self.step >= config.max_steps:
                 self._save()
             if phase == "test":
                 self._save_if_best(report.score)
-                yield report.score
+            with self._kept():
+                yield Phase(phase, epoch + 1, self.step, scalars)
 
     def _train(self, epoch, done, collect, report) -> dict[str, tf.Tensor]:
         """Runs the rest of a train phase, of which `done` updates were made before.
@@ -431,13 +485,12 @@ class Trainer:
         if self._latents:
             self._latents.write(data, phase, self.step)
 
-    def _write_measures(self, data, simulations) -> None:
-        """Writes what the instruments say of the newest batch and the test episodes."""
+    def _measure(self, data, simulations) -> dict[str, float]:
+        """What the instruments say of the newest batch and the test episodes."""
         measures = self._instruments.measure(data, self.step)
         discount = self._config.discount
         measures["plan"] = instruments.measure_plans(simulations, discount)
-        for name, value in instruments.scalars(measures, "instruments/"):
-            tf.summary.scalar(name, value)
+        return dict(instruments.scalars(measures, "instruments/"))
 
     def _has_pictures(self, epoch: int) -> bool:
         """Whether pictures are drawn of an epoch's phases.

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import planners
 
 
+@pytest.mark.slow
 def test_returns_are_compared_and_continued(finished_runs, tmp_path, capsys):
     path = tmp_path / "planners.json"
     command = [str(finished_runs[0] / "00001"), "--iterations", "2", "--output"]

@@ -270,3 +270,46 @@ if __name__ == "__main__":
     parent.kill()
     parent.communicate()
     wait_until(lambda: not any(map(is_running, pids)))
+
+
+SCRIPT = """
+import functools
+import numpy as np
+from planet.control import batch_env
+from planet.control.envs.dummy_env import DummyEnv
+
+print("runs")
+env = batch_env.make({ctor}, "process", timeout=60)
+env.reset()
+print(env.step(np.zeros(3))[1])
+env.close()
+"""
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_script_needs_no_guard(interactive, tmp_path):
+    program = SCRIPT.format(ctor="functools.partial(DummyEnv, action_size=3)")
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    result = subprocess.run(
+        [sys.executable, "-" if interactive else script],  # As in a notebook.
+        input=program,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_an_environment_may_be_defined_by_the_script_itself(tmp_path):
+    script = tmp_path / "script.py"
+    lines = SCRIPT.format(ctor="make").lstrip().splitlines()
+    start = lines.index('print("runs")')
+    define = ["def make():", "    return DummyEnv(action_size=3)"]
+    guarded = ['if __name__ == "__main__":', *("    " + x for x in lines[start:])]
+    script.write_text("\n".join([*lines[:start], *define, *guarded]))
+    result = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120
+    )
+    assert (result.returncode, result.stderr) == (0, "")

@@ -82,10 +82,10 @@ def test_remembers_its_last_action_until_reset():
     agent = make_agent()
     action = agent.act(observe(230), 0.0, [0, 1])
     agent.act(observe(0), 0.0, [0, 2])
-    assert agent._memory["state"]["action"].numpy() == pytest.approx(action)
+    assert agent.memory["state"]["action"].numpy() == pytest.approx(action)
     agent.reset()
     agent.act(observe(0), 0.0, [0, 3])
-    assert agent._memory["state"]["action"].numpy() == 0.0
+    assert agent.memory["state"]["action"].numpy() == 0.0
 
 
 def test_same_seed_same_action():
@@ -101,7 +101,7 @@ def test_traces_once():
     for step in range(4):
         agent.act(observe(step, 2 * step), 0.1 * step, [0, step])
         agent.reset() if step == 2 else None
-    assert agent._compiled.experimental_get_tracing_count() == 1
+    assert agent._decision.experimental_get_tracing_count() == 1
 
 
 def test_warm_start_begins_with_the_shifted_plan():
@@ -115,7 +115,7 @@ def test_warm_start_begins_with_the_shifted_plan():
     agent = mpc_agent.MPCAgent(
         BrightnessCell(), embed, reward, planner, still, 3, 1, 1, warm_start=True
     )
-    agent._compiled = agent._decide
+    agent._decision = agent.decide
     for _ in range(2):
         agent.act(observe(128), 0.0, [0, 1])
     assert starts[0].numpy().ravel().tolist() == [0, 0, 0]
@@ -194,7 +194,7 @@ def test_discrete_agent_takes_one_hot_actions_and_traces_once():
         actions = agent.act(observe(0, 255), 0.0, [0, step])
         assert actions.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
         assert agent.plan_returns.shape == (3, 2, 100)
-    assert agent._compiled.experimental_get_tracing_count() == 1
+    assert agent._decision.experimental_get_tracing_count() == 1
 
 
 class Imitator:
@@ -267,7 +267,7 @@ def test_every_planner_acts_on_what_it_sees_and_is_traced_once(name, warm_start)
             actions = agent.act(observe(64, 192), 0.0, [episode, step])
         agent.reset()
     assert actions[:, 0] == pytest.approx([-0.5, 0.5], abs=0.25)
-    assert agent._compiled.experimental_get_tracing_count() == 1
+    assert agent._decision.experimental_get_tracing_count() == 1
 
 
 @WARM_STARTS
@@ -289,7 +289,7 @@ def test_every_discrete_planner_chooses_and_is_traced_once(name, warm_start):
     if name == "policy":  # As it finds all choices equal.
         best = [[1, 0, 0, 0]] * 2
     assert actions.tolist() == best
-    assert agent._compiled.experimental_get_tracing_count() == 1
+    assert agent._decision.experimental_get_tracing_count() == 1
 
 
 def test_an_episode_begins_without_what_the_last_one_left():

@@ -168,7 +168,7 @@ def test_output_is_kept(logdir, run_analysis, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "the following arguments are required: RUN"),
+        ((), "give RUN, or --logdir RUN"),
         (("missing",), "argument RUN: 'missing' is not a folder"),
         (("setup.py",), "argument RUN: 'setup.py' is not a folder"),
         (("tests",), "no run has states to analyse; train with collect_latents: true"),
@@ -176,7 +176,7 @@ def test_output_is_kept(logdir, run_analysis, tmp_path):
             ("tests", "--components", "0"),
             "argument --components: must be a whole number from 1 to 10000, not '0'",
         ),
-        (("tests", "--ouput", "a"), "unrecognized arguments: --ouput a"),
+        (("tests", "--ouput", "a"), "unknown flag '--ouput'; did you mean '--output'?"),
         (("tests", "--output", "setup.py"), "argument --output: 'setup.py' is not a "),
     ],
 )

@@ -138,7 +138,7 @@ def test_can_be_drawn_as_a_line(run, tmp_path):
             ["--task", "cup_catch", "--topk", "1001"],
             "--topk must be at most 1000, not 1001",
         ),
-        ([], "the following arguments are required: --task"),
+        ([], "give NAME, or --task NAME"),
     ],
 )
 def test_bad_input(run_main, arguments, message, tmp_path):

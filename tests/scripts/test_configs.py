@@ -233,7 +233,8 @@ def test_settings_cannot_be_added():
         ),
         (
             {"action_repeats": {"all": 3}},
-            "unknown task 'all' in --params; did you mean 'walker_walk'?",
+            "unknown task 'all' in --params; known: 'cartpole_balance', "
+            "'cartpole_swingup', 'cartpole_balance_da', … (19 in all)",
         ),
         (
             {"action_repeats": {"cupcatch": 3}},
@@ -331,7 +332,7 @@ def test_settings_cannot_be_added():
         ),
         (
             {"policy_reduce": "average"},
-            "unknown policy_reduce 'average' in --params; did you mean 'mean'?",
+            "unknown policy_reduce 'average' in --params; known: 'mean', 'sum'",
         ),
         (
             {"marwil_rate": 0},

@@ -65,7 +65,7 @@ def test_gifs_that_cannot_be_read_are_skipped(tmp_path, capsys):
     captured = capsys.readouterr()
     reason = "not a complete GIF"
     assert captured.err == f"Skip 'test/film' of a/00002 at step 1: {reason}\n"
-    assert captured.out.startswith("Wrote 1 videos")
+    assert captured.out.startswith("Wrote 1 video to ")
     with pytest.raises(SystemExit, match="2"):
         create_video.main([*command, str(tmp_path / "none.gif"), "--runs", "a/00002"])
     assert "error: there is no complete GIF of 'film'" in capsys.readouterr().err
@@ -126,11 +126,13 @@ def test_long_captions_lose_their_middle():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --logdir and --tag, or GIF files"),
-        (["--tag", "a"], "give --logdir and --tag, or GIF files"),
-        (["--logdir", "LOGDIR"], "--logdir and --tag belong together"),
+        ([], "give DIR and --tag, or GIF files"),
+        (["--tag", "a"], "give DIR and --tag, or GIF files"),
+        (["--logdir", "LOGDIR"], "DIR and --tag belong together"),
+        (["LOGDIR"], "DIR and --tag belong together"),
+        (["LOGDIR", "LOGDIR", "--tag", "a"], "give one folder of runs, not 2"),
         (["--logdir", "no_such"], "argument --logdir: 'no_such' is not a folder"),
-        (["no_such.gif"], "argument FILE.gif: 'no_such.gif' is not a file"),
+        (["no_such.gif"], "argument DIR|FILE.gif: 'no_such.gif' is not a file"),
         (["setup.py"], "'setup.py' cannot be read: not a complete GIF"),
         (
             ["--logdir", "LOGDIR", "--tag", "openlop*", "--runs", "a"],
@@ -138,7 +140,7 @@ def test_long_captions_lose_their_middle():
         ),
         (
             ["--logdir", "LOGDIR", "--tag", "*", "--runs", "c"],
-            "unknown run 'c'; did you mean '",
+            "unknown run 'c'; known: 'a', 'a/00001', ",
         ),
         (
             ["--output", "grid.png"],

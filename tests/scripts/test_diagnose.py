@@ -132,7 +132,7 @@ def test_nothing_to_measure(logdir, run_diagnose, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "the following arguments are required: RUN"),
+        ((), "give RUN, or --logdir RUN"),
         (("setup.py",), "argument RUN: 'setup.py' is not a folder"),
         (("tests", "--checkpoint", "worst"), "argument --checkpoint: must be a whole "),
         (
@@ -145,7 +145,7 @@ def test_nothing_to_measure(logdir, run_diagnose, tmp_path):
             "argument --newest: must be a whole number from 1",
         ),
         (("tests", "--episodes", "-1"), "argument --episodes: must be a whole number "),
-        (("tests", "--episods", "1"), "unrecognized arguments: --episods 1"),
+        (("tests", "--episods", "1"), "unknown flag '--episods'; did you mean '--epi"),
         (("tests", "--output", "setup.py"), "argument --output: 'setup.py' is not a "),
     ],
 )

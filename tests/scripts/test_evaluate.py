@@ -125,10 +125,11 @@ def logdir(tmp_path):
             ("--episodes", "0"),
             "argument --episodes: must be a whole number from 1 to 100000, not '0'",
         ),
+        (("--format", "mp4"), "--format is that of films, which take --video FOLDER"),
         (("--format", "avi"), "argument --format: invalid choice: 'avi'"),
         (("--video", "setup.py"), "argument --video: 'setup.py' is not a folder"),
         (("--output", "a.txt"), "argument --output: 'a.txt' must end with .json"),
-        (("--epsodes", "3"), "unrecognized arguments: --epsodes 3"),
+        (("--epsodes", "3"), "unknown flag '--epsodes'; did you mean '--episodes'?"),
         ((), "cannot read checkpoint "),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planet.scripts import configs, evaluate, export, runs, train
-from planet.tools import parameters, tf1_checkpoint
+from planet.tools import tf1_checkpoint
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings_of(text):
     """The settings of the training command in a text."""
     (line,) = (line for line in text.splitlines() if "scripts.train" in line)
     args = train._make_parser().parse_args(shlex.split(line)[3:])
-    params = parameters.parse(args.params, "--params")
+    params = runs.read_params(args.params)
     return args.config, params, configs.load(args.config, params)
 
 
@@ -67,7 +67,7 @@ def test_command_is_the_shortest():
     config = configs.load("cpu", params)
     settings = {key: config[key] for key in configs.PARAMETERS}
     written = configs.load("newhp", settings)
-    name, found, _ = settings_of(export.train_command(written, "x"))
+    name, found, _ = settings_of(runs.train_command(written, "runs/x"))
     assert (name, found) == ("cpu", params)
 
 
@@ -122,16 +122,12 @@ def test_unreadable_checkpoint_leaves_nothing(trained, run_export, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_weights_can_be_started_from(trained, run_export, run_main, tmp_path):
+def test_weights_can_be_started_from(trained, run_export, tmp_path):
     """`train` takes them for a checkpoint; loading them is like evaluating them."""
-    assert run_export("--logdir", trained, "--output", tmp_path / "agent")[0] == 0
-    (tmp_path / "runs" / "00001").mkdir(parents=True)
-    (tmp_path / "runs" / "00001" / "DONE").touch()
-    path = tmp_path / "agent" / "checkpoints" / "ckpt-40"
-    for checkpoint, expected in ((path, 0), (path.parent, 2)):
-        params = f"{{checkpoint_to_load: {checkpoint}}}"
-        command = ("--logdir", tmp_path / "runs", "--params", params)
-        assert run_main(train.main, *command)[0] == expected
+    assert run_export(trained, "--output", tmp_path / "agent")[0] == 0
+    path = str(tmp_path / "agent" / "checkpoints" / "ckpt-40")
+    for start in (path, tmp_path / "agent", f"{tmp_path}/agent@40"):
+        assert runs.find_checkpoint(str(start)) == path
 
 
 def test_keras_uses_tensorflow_whatever_its_settings_say(run_python, tmp_path):

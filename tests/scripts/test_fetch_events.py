@@ -136,7 +136,7 @@ def test_existing_output_is_replaced_only_if_told(logdir, tmp_path, capsys):
             ["--output", "setup.py/a"],
             "argument --output: 'setup.py/a' is not a folder",
         ),
-        (["--tag", "score"], "unrecognized arguments: --tag score"),
+        (["--tag", "score"], "unknown flag '--tag'; did you mean '--tags'?"),
     ],
 )
 def test_bad_input(arguments, message, logdir, tmp_path, capsys):

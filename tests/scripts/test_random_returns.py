@@ -73,7 +73,7 @@ def test_existing_file_is_kept_unless_told(run, tmp_path):
     ("arguments", "message"),
     [
         (["--tasks", "dumy"], "unknown task 'dumy'; did you mean 'dummy'?"),
-        ([], "the following arguments are required: --tasks"),
+        ([], "give NAME, or --tasks NAME"),
         (
             ["--tasks", "dummy", "--episodes", "0"],
             "argument --episodes: must be a whole number from 1 to 1000000, not '0'",

@@ -1,15 +1,18 @@
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 
+import numpy as np
 import pytest
 
 from planet.control.envs import opengl, suite
 from planet.scripts import configs, runs, tasks, train
-from planet.tools import parameters
+from planet.tools import parameters, tf1_checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20, overshooting: 0"
@@ -37,7 +40,7 @@ def run_train(run_python, tmp_path):
         ),
         (
             ("--params", "{tasks: [nope]}"),
-            "unknown task 'nope' in --params; did you mean '",
+            "unknown task 'nope' in --params; known: 'cartpole_balance', ",
         ),
         (
             ("--params", "{model: rsm}"),
@@ -78,12 +81,14 @@ def run_train(run_python, tmp_path):
         ),
         (
             ("--params", "{checkpoint_to_load: missing/ckpt}"),
-            "checkpoint_to_load must be a checkpoint, without its suffix .index, or a "
-            "folder of checkpoints or weights, not 'missing/ckpt'",
+            "checkpoint_to_load must be a run, RUN@STEP, RUN@best, a checkpoint "
+            "without its suffix .index, or a folder of checkpoints or weights, not "
+            "'missing/ckpt'",
         ),
         (
             ("--params", "[tasks]"),
-            "--params must be a mapping of parameters, not ['tasks']",
+            "--params must be key=value, FILE.yaml or a mapping of parameters, not "
+            "['tasks']",
         ),
         (
             ("--params", "{tasks: ["),
@@ -95,7 +100,15 @@ def run_train(run_python, tmp_path):
         ),
         (
             ("--params",),
-            "argument --params: expected one argument",
+            "argument --params: expected at least one argument",
+        ),
+        (
+            ("--params", "cem_amount=3", "cem_amount=many"),
+            "cem_amount in --params must be a whole number of at least 1, not 'many'",
+        ),
+        (
+            ("--config", "runs/00007"),
+            "--config 'runs/00007' cannot be read: No such file or directory",
         ),
         (
             ("--num_runs", "0"),
@@ -113,8 +126,14 @@ def run_train(run_python, tmp_path):
             ("--resume_runs", "maybe"),
             "argument --resume_runs: must be True or False, not 'maybe'",
         ),
-        (("--parms", "{}"), "unrecognized arguments: --parms {}"),
-        (("{}",), "unrecognized arguments: {}"),
+        (("--parms", "{}"), "unknown flag '--parms'; did you mean '--params'?"),
+        (("{}",), "argument LOGDIR: '{}' looks like --params {}"),
+        (("seed=1",), "argument LOGDIR: 'seed=1' looks like --params seed=1"),
+        (
+            ("--tasks", "dummy", "--params", "tasks=dummy"),
+            "tasks are given in --tasks and --params",
+        ),
+        (("--tasks", "foo"), "unknown task 'foo' in --params; known: 'cartpole_bal"),
         (("--logdir", ""), "argument --logdir: '' is not a path"),
         (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
         (("--logdir", "setup.py/a"), "argument --logdir: 'setup.py/a' is not a folder"),
@@ -124,7 +143,7 @@ def run_train(run_python, tmp_path):
 def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    if "--logdir" not in arguments:
+    if "--logdir" not in arguments and arguments[0].startswith("--"):
         arguments = ("--logdir", tmp_path / "logdir", *arguments)
     code, out, err = run_main(train.main, *arguments)
     assert (code, out) == (2, "")
@@ -136,7 +155,7 @@ def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
-        ("tasks: [nope]", "unknown task 'nope' in --params; did you mean '"),
+        ("tasks: [nope]", "unknown task 'nope' in --params; known: 'cartpole_"),
         ("tasks: ['gym:Pendulm-v1']", "task 'gym:Pendulm-v1' cannot be used: "),
     ],
 )
@@ -240,8 +259,14 @@ def test_imports_no_tensorflow(run_python):
     assert result.returncode == 0, result.stderr
 
 
-def interrupt(command, marker, tmp_path):
+def interrupt(command, marker, tmp_path, send=None):
     """Presses Ctrl-C at the first line that starts with a text.
+
+    Args:
+      command: Arguments of the command line.
+      marker: The text.
+      tmp_path: The folder for temporary files.
+      send: Sends another signal to the process, in place of Ctrl-C.
 
     Returns:
       The exit code and the lines from there on.
@@ -259,7 +284,10 @@ def interrupt(command, marker, tmp_path):
     try:
         lines = iter(process.stdout.readline, "")
         next(line for line in lines if line.startswith(marker))
-        os.killpg(process.pid, signal.SIGINT)  # To its workers as well.
+        if send:
+            send(process)
+        else:
+            os.killpg(process.pid, signal.SIGINT)  # To its workers as well.
         rest = list(lines)
         return process.wait(60), rest
     finally:
@@ -286,7 +314,7 @@ def test_interrupted_run_continues_with_its_settings(run_main, tmp_path):
     assert {"config.yaml", "train_episodes", "test_episodes"} <= names
     assert not names & {"DONE", "FAIL"}
 
-    other = f"{{{TINY}, max_steps: 500, free_nats: 7}}"
+    other = f"{{{TINY}, max_steps: 30, free_nats: 7}}"
     code, out, err = run_main(train.main, *command, other)
     assert code == 0, err
     lines = out.splitlines()
@@ -303,13 +331,172 @@ def test_interrupted_run_continues_with_its_settings(run_main, tmp_path):
     assert out == f"Skip {logdir}/00001: finished\n"
 
 
+@pytest.fixture
+def finished(tmp_path):
+    """Logdir of a run that claims to be finished."""
+    (tmp_path / "00001").mkdir()
+    config = configs.load("debug", {"tasks": ["dummy"], "max_steps": 40})
+    runs.save_config(config, tmp_path / "00001" / "config.yaml")
+    (tmp_path / "00001" / "DONE").touch()
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_skipped_run_names_what_is_given_otherwise(finished, run_main):
+    before = contents(finished)
+    command = ("--logdir", finished, "--config", "debug", "--params")
+    for params, names in (
+        ("{tasks: [dummy], max_steps: 40}", ""),
+        ("{tasks: [dummy], max_steps: 30, free_nats: 7}", "free_nats, max_steps"),
+        ("{tasks: [dummy]}", "max_steps"),  # Longer, but only as it is the config's.
+    ):
+        code, out, _ = run_main(train.main, *command, params)
+        ending = f" with its own settings; given otherwise: {names}" if names else ""
+        assert (code, out) == (0, f"Skip {finished}/00001: finished{ending}\n")
+    assert contents(finished) == before
+
+
+def test_what_a_finished_run_started_from_need_not_be_there(finished, run_main):
+    source = finished / "source"
+    (source / "checkpoints").mkdir(parents=True)
+    (source / "checkpoints" / "ckpt-20.index").touch()
+    (source / "config.yaml").write_text((finished / "00001/config.yaml").read_text())
+    params = {"tasks": ["dummy"], "max_steps": 40}
+    path = str(source / "checkpoints" / "ckpt-20")
+    config = configs.load("debug", {**params, "checkpoint_to_load": path})
+    runs.save_config(config, finished / "00001" / "config.yaml")
+    command = ("--logdir", finished, "--config", "debug", "--tasks", "dummy")
+    command += ("--params", "max_steps=40", f"checkpoint_to_load={source}")
+    code, out, _ = run_main(train.main, *command)
+    assert (code, out) == (0, f"Skip {finished}/00001: finished\n")
+    shutil.rmtree(source)
+    code, out, _ = run_main(train.main, *command)
+    assert code == 0
+    assert out.endswith("; given otherwise: checkpoint_to_load\n")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_another_task_is_refused(done, finished, run_main):
+    if not done:
+        (finished / "00001" / "DONE").unlink()
+    before = contents(finished)
+    params = "{tasks: [cartpole_balance], max_steps: 1000}"
+    command = ("--logdir", finished, "--config", "debug", "--params", params)
+    code, out, err = run_main(train.main, *command)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"planet.scripts.train: error: {finished}/00001 learns dummy, not "
+        "cartpole_balance; other tasks need another --logdir\n"
+    )
+    assert contents(finished) == before
+
+
+def test_a_run_starts_with_the_settings_of_another_one(finished, run_main, tmp_path):
+    """It is finished, too, so that nothing is trained."""
+    (tmp_path / "new" / "00001").mkdir(parents=True)
+    (tmp_path / "new" / "00001" / "DONE").touch()
+    start = finished / "00001" / "config.yaml"
+    params = ("seed=3", "tasks=cheetah_run")
+    new = configs.load("debug", {"tasks": ["dummy"], "max_steps": 40, "seed": 3})
+    runs.save_config(new, tmp_path / "new" / "00001" / "config.yaml")
+    command = ("--logdir", tmp_path / "new", "--config", start, "--params")
+    code, out, _ = run_main(train.main, *command, "seed=3")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"Settings of {start}, but for seed and checkpoint_to_load.",
+            f"Skip {tmp_path}/new/00001: finished",
+        ],
+    )
+    code, _, err = run_main(train.main, *command, *params)
+    assert code == 2
+    assert "00001 learns dummy, not cheetah_run; " in err
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_weights_of_another_one(finished_runs, run_main, tmp_path):
+    source, logdir = finished_runs[0] / "00001", tmp_path / "logdir"
+    command = ("--logdir", logdir, "--config", source, "--params", "max_steps=10")
+    wrong = (f"checkpoint_to_load={source}@20", "model_size=20")
+    code, out, err = run_main(train.main, *command, *wrong)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    expected = f"checkpoint_to_load: checkpoint {source}/checkpoints/ckpt-20 does "
+    assert line.startswith(f"planet.scripts.train: error: {expected}")
+    assert not logdir.exists()
+    for chosen, step in (("@20", 20), ("", 40)):
+        folder = tmp_path / f"from_{step}"
+        command = ("--logdir", folder, "--config", source, "--params", "max_steps=10")
+        start = f"checkpoint_to_load={source}{chosen}"
+        code, out, err = run_main(train.main, *command, start)
+        assert code == 0, err
+        path = f"{source}/checkpoints/ckpt-{step}"
+        assert f"Start from step {step}: {path}." in out.splitlines()
+        config = runs.read_config(folder / "00001" / "config.yaml")
+        assert config.checkpoint_to_load == path
+
+
+def test_a_run_is_no_folder_of_runs(finished, run_main):
+    code, _, err = run_main(train.main, "--logdir", finished / "00001")
+    assert code == 2
+    assert f"00001 is a run; --logdir is the folder of runs, {finished}\n" in err
+
+
+@pytest.mark.slow
+def test_a_reopened_run_equals_one_that_was_as_long_at_once(run_main, tmp_path):
+    """It ends in the middle of a train phase at first."""
+    weights = {}
+    for name, lengths in (("reopened", (25, 60)), ("whole", (60,))):
+        for max_steps in lengths:
+            logdir = tmp_path / name
+            params = f"{{{TINY}, seed: 0, max_steps: {max_steps}}}"
+            command = ("--logdir", logdir, "--config", "debug", "--params", params)
+            code, out, err = run_main(train.main, *command)
+            assert code == 0, err
+        steps, path = runs.choose_checkpoint(logdir / "00001")
+        assert steps == 60
+        weights[name] = tf1_checkpoint.read(path)
+        assert runs.read_config(logdir / "00001" / "config.yaml").max_steps == 60
+        assert (logdir / "00001" / "DONE").exists()
+        if len(lengths) > 1:
+            assert out.splitlines()[:2] == [
+                f"Reopen finished run {logdir}/00001",
+                "Train to step 60, not 25.",
+            ]
+    reopened, whole = weights.values()
+    assert reopened.keys() == whole.keys()
+    for key, value in whole.items():
+        np.testing.assert_array_equal(reopened[key], value)
+
+
 def test_interrupted_temporary_run_leaves_nothing(tmp_path):
     command = ("--config", "debug", "--params", f"{{{TINY}}}")
     code, lines = interrupt(command, "Recorded", tmp_path)
     assert code == 130
     assert lines[-1] == "Interrupted.\n"
     assert lines[-3].startswith("Removed the temporary folder ")
-    assert list(tmp_path.glob("planet-*")) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_terminated_temporary_run_leaves_nothing(times, tmp_path):
+    """As `timeout` does it, which sends SIGTERM twice."""
+
+    def terminate(process):
+        time.sleep(1)  # TensorFlow generates code.
+        for _ in range(times):
+            process.terminate()
+            time.sleep(0.1)
+
+    command = ("--config", "debug", "--params", f"{{{TINY}}}")
+    code, lines = interrupt(command, "Temporary: ", tmp_path, terminate)
+    assert code == 143
+    assert lines[0].startswith("Phase train (epoch 1, step 0 ")
+    assert "Traceback" not in "".join(lines)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_run(run_main, tmp_path):

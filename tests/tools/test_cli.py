@@ -83,9 +83,73 @@ def test_existing_output_is_refused(parser, tmp_path, capsys):
         assert capsys.readouterr().err.endswith(message)
 
 
-def test_flags_are_not_guessed(parser):
+def test_flags_are_not_guessed(parser, capsys):
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--over"])
+    message = "error: unknown flag '--over'; did you mean '--overwrite'?\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+@pytest.fixture
+def words():
+    parser = cli.Parser("planet.scripts.example", "An example.")
+    parser.add_word("run", "--logdir", metavar="RUN", help="a run", type=cli.boolean)
+    parser.add_word(
+        "tasks",
+        "--tasks",
+        "--task",
+        metavar="NAME",
+        help="a task",
+        several=True,
+        required=False,
+    )
+    parser.add_argument("--seed")
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("line", "tasks"),
+    [
+        ("true", None),
+        ("--logdir true", None),
+        ("true a b", ["a", "b"]),
+        ("--seed 3 true a b", ["a", "b"]),
+        ("true --seed 3 a b", ["a", "b"]),
+        ("true a --seed 3 b", ["a", "b"]),
+        ("--logdir true a b", ["a", "b"]),
+        ("a --logdir true b", ["a", "b"]),
+        ("true --tasks a b", ["a", "b"]),
+        ("--task a --tasks b --logdir true", ["a", "b"]),
+    ],
+)
+def test_words_are_given_by_themselves_or_after_flags(line, tasks, words):
+    args = words.parse_args(line.split())
+    seed = "3" if "seed" in line else None
+    assert vars(args) == {"run": True, "tasks": tasks, "seed": seed}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "give RUN, or --logdir RUN"),
+        ("--seed 3", "give RUN, or --logdir RUN"),
+        ("maybe", "argument RUN: must be True or False, not 'maybe'"),
+        ("--logdir maybe", "argument --logdir: must be True or False, not 'maybe'"),
+        ("true --tasks a --logdir true b", "unrecognized arguments: true b"),
+        ("maybe --sed 3", "unknown flag '--sed'; did you mean '--seed'?"),
+        ("maybe --sed=3", "unknown flag '--sed'; did you mean '--seed'?"),
+    ],
+)
+def test_words_that_are_wrong(line, message, words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        words.parse_args(line.split())
+    expected = f"planet.scripts.example: error: {message}\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_words_are_in_the_help(words):
+    for text in ("[RUN] [NAME ...]", "--logdir RUN", "the same as NAME by itself"):
+        assert text in words.format_help()
 
 
 def test_names_that_are_no_text_can_be_printed(run_python):

@@ -205,10 +205,13 @@ def test_runs_are_found_and_named(tmp_path, monkeypatch):
     (tmp_path / "a" / "00001" / "train_episodes").mkdir()
     (tmp_path / "deep" / "circle").symlink_to(tmp_path)
     (tmp_path / "file").touch()
-    names = ["a/00001", "a/00002", "c", "deep/b/00001", "empty"]
+    for path in ("films/film.gif", "tables/scores.json", "flat/events.out.tfevents.1"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).touch()
+    names = ["a/00001", "a/00002", "c", "deep/b/00001", "empty", "flat"]
     runs = events.find_runs(tmp_path)
     assert [run.name for run in runs] == names
-    assert [run.label for run in runs] == ["a", "a", "c", "deep/b", "empty"]
+    assert [run.label for run in runs] == ["a", "a", "c", "deep/b", "empty", "flat"]
     assert [run.path for run in runs] == [tmp_path / name for name in names]
     for start in (tmp_path / "a", tmp_path / "a" / "00001"):
         monkeypatch.chdir(start)

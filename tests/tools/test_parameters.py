@@ -78,6 +78,53 @@ def test_texts_are_yaml_1_2():
     assert parameters.parse("", "--params") == {}
 
 
+def test_parameters_of_a_command_line(tmp_path):
+    path = tmp_path / "more.yaml"
+    path.write_text("a: 1\nb: [1, 2]\n")
+
+    def read(*texts):
+        return parameters.read(texts, "--params")
+
+    assert read() == read("", "{}") == {}
+    assert read(str(path), "b=x", "{c: 3}") == {"a": 1, "b": "x", "c": 3}
+    assert read("a=1e-3", "b=[1, 2]", "c=gym:Pendulum-v1", "d=a=b", "e=", "f=null") == {
+        "a": 1e-3,
+        "b": [1, 2],
+        "c": "gym:Pendulum-v1",
+        "d": "a=b",
+        "e": None,
+        "f": None,
+    }
+    assert read("a=1", "a=2") == {"a": 2}
+    assert read("a=b.yaml") == {"a": "b.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word", "--params must be key=value, FILE.yaml or a mapping of parameters, n"),
+        ("[1]", "--params must be key=value, FILE.yaml or a mapping of parameters, "),
+        ("a=[1", "a in --params cannot be read as YAML: expected"),
+        ("a=!!python/name:os.abort", "a in --params cannot be read as YAML: could not"),
+        ("none.yaml", "'none.yaml' in --params cannot be read: No such file or"),
+        ("folder.yaml", "'folder.yaml' in --params cannot be read: Is a directory"),
+        ("~nobody-is-called-so/a.yml", "'~nobody-is-called-so/a.yml' in --params cann"),
+        ("a\0.yaml", "'a\\x00.yaml' in --params cannot be read: embedded null byte"),
+        ("list.yaml", "list.yaml must be a mapping of parameters, not [1]"),
+        ("image.yaml", "image.yaml is not a text file"),
+    ],
+)
+def test_what_is_no_parameter_is_refused(text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "list.yaml").write_text("[1]")
+    (tmp_path / "image.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(parameters.ParameterError) as error:
+        parameters.read([text], "--params")
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(message)
+
+
 def test_unknown_words_are_told_the_nearest():
     known = ["test_score", "image_loss"]
     message = "unknown metric 'score'; did you mean 'test_score'?"
@@ -85,6 +132,34 @@ def test_unknown_words_are_told_the_nearest():
     assert parameters.unknown("run", "a", []) == "unknown run 'a'; there is none"
     message = "unknown word 'TEST_SCORE' in a file; did you mean 'test_score'?"
     assert parameters.unknown("word", "TEST_SCORE", known, " in a file") == message
+
+
+@pytest.mark.parametrize(
+    ("word", "suggestion"),
+    [
+        ("lr", "learning_rate"),
+        ("steps", "max_steps"),
+        ("Learning_Rates", "learning_rate"),
+        ("horizon", "planner_horizon"),
+        ("discount_factor", "discount"),
+        ("foo", None),
+        ("xyz", None),
+        ("", None),
+    ],
+)
+def test_what_is_unlike_everything_is_not_suggested(word, suggestion):
+    known = ["loader", "learning_rate", "max_steps", "planner_horizon", "discount"]
+    assert parameters.nearest(word, known) == suggestion
+
+
+def test_known_words_are_listed_where_none_is_alike():
+    message = "unknown task 'foo'; known: 'gym_freeway', 'dummy'"
+    assert parameters.unknown("task", "foo", ["gym_freeway", "dummy"]) == message
+    message = parameters.unknown("task", "foo", [f"task_{i}" for i in range(1000)])
+    assert message.startswith("unknown task 'foo'; known: 'task_0', 'task_1', ")
+    assert message.endswith(", … (1000 in all)")
+    assert len(message) < 140
+    assert parameters.unknown("a", "b", ["c" * 999]).count("c") < 60
 
 
 @pytest.mark.parametrize(

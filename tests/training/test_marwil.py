@@ -457,7 +457,9 @@ def run(trained, steps):
         for index, phase in enumerate(("train", "test"))
     }
     nothing = (lambda _: [], list, lambda _: 0, lambda: 0)
-    list(itertools.islice(trained.run(datasets, *nothing), steps))
+    phases = trained.run(datasets, *nothing)
+    tests = (phase for phase in phases if phase.name == "test")
+    list(itertools.islice(tests, steps))
 
 
 def state(trained):

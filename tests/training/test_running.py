@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import tempfile
 import threading
 import time
 
@@ -85,8 +86,10 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_nothing_is_created_before_the_first_run(tmp_path):
+def test_nothing_is_created_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     Experiment(tmp_path / "logdir", count)
+    Experiment(None, count)
     assert files(tmp_path) == []
 
 
@@ -113,6 +116,43 @@ def test_finished_runs_are_skipped(tmp_path, capsys):
     assert list(scores(tmp_path, count, num_runs=2)) == ["00002"]
     expected = f"Skip {tmp_path}/00001: finished"
     assert capsys.readouterr().out.splitlines()[0] == expected
+
+
+def test_finished_runs_can_go_on(tmp_path, capsys):
+    scores(tmp_path, count)
+    (tmp_path / "00001" / "counter").write_text("1")
+
+    def why_finished(folder):
+        return None if (folder / "counter").read_text() == "1" else "long enough"
+
+    capsys.readouterr()
+    experiment = {"ping_every": 10, "why_finished": why_finished}
+    assert scores(tmp_path, count, **experiment) == {"00001": [1.0, 2.0]}
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
+    assert scores(tmp_path, count, **experiment) == {}
+    assert capsys.readouterr().out.splitlines() == [
+        f"Reopen finished run {tmp_path}/00001",
+        f"Finished run {tmp_path}/00001",
+        f"Skip {tmp_path}/00001: long enough",
+    ]
+
+
+def test_a_finished_run_is_reopened_by_one_worker(tmp_path):
+    """Whoever comes while it is trained leaves it, and what marks it, alone."""
+    scores(tmp_path, count)
+    seen = []
+
+    def process(logdir):
+        seen.append(files(logdir))
+        other = Experiment(tmp_path, count, ping_every=10, why_finished=lambda _: None)
+        with other as experiment:
+            assert list(experiment) == []
+        yield 0.0
+
+    experiment = {"ping_every": 10, "why_finished": lambda _: None}
+    assert scores(tmp_path, process, **experiment) == {"00001": [0.0]}
+    assert seen == [["PING", "counter"]]
+    assert files(tmp_path / "00001") == ["DONE", "counter"]
 
 
 def test_interrupted_run_continues(tmp_path, capsys):
@@ -192,8 +232,22 @@ def test_temporary_folder(capsys):
         assert folders[0].is_dir()
     assert not folders[0].parent.exists()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"Temporary folder, removed at the end: {folders[0].parent}"
     assert lines[-1] == f"Removed the temporary folder {folders[0].parent}"
+
+
+@pytest.mark.parametrize("logdir", [None, "logdir"])
+def test_what_libraries_leave_is_removed(logdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def process(logdir):
+        _, path = tempfile.mkstemp()
+        assert pathlib.Path(path).parent.parent == tmp_path
+        yield 0.0
+
+    runs = scores(logdir and tmp_path / logdir, process)
+    assert runs == {"00001": [0.0]}
+    assert files(tmp_path) == ([logdir] if logdir else [])
+    assert tempfile.gettempdir() == str(tmp_path)
 
 
 def test_temporary_folder_is_removed_after_an_interruption():

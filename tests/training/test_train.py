@@ -82,7 +82,7 @@ def test_a_run_starts_from_the_weights_of_another_one(tmp_path, capsys, params):
         np.testing.assert_array_equal(old, new)
     capsys.readouterr()
     list(trainer.train(config, tasks.load(config), second))
-    assert f"Start from {checkpoints}." in capsys.readouterr().out
+    assert f"Start from step 5: {checkpoints}/ckpt-5." in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

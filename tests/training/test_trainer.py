@@ -1,3 +1,4 @@
+import contextlib
 import json
 import pathlib
 import time
@@ -7,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from planet.scripts import configs, runs
-from planet.tools import events, interruption, latent_files, noise, tf1_checkpoint
+from planet.tools import (
+    events,
+    interruption,
+    json_lines,
+    latent_files,
+    noise,
+    tf1_checkpoint,
+)
 from planet.training import data as data_lib
 from planet.training import define_model, simulations, trainer
 
@@ -33,6 +41,7 @@ class Run:
         self.collected = []
         self.tests = 0
         self.interrupted_test = None
+        self.phases = []
 
     def scores(self):
         datasets = {
@@ -40,7 +49,13 @@ class Run:
             for index, phase in enumerate(("train", "test"))
         }
         count = (len, lambda: 100 * len(self.collected))
-        return self.trainer.run(datasets, self._collect, self._test, *count)
+        with contextlib.closing(
+            self.trainer.run(datasets, self._collect, self._test, *count)
+        ) as phases:
+            for phase in phases:
+                self.phases.append(phase)
+                if phase.name == "test":
+                    yield phase.score
 
     def _test(self):
         self.tests += 1
@@ -474,3 +489,55 @@ def test_learning_rate_rises_and_drops_once():
     config = configs.load("newhp", settings)
     rates = [trainer.learning_rate(config, trained) for trained in (50, 999, 1000)]
     assert rates == pytest.approx([0.0005, 0.001, 0.0003])
+
+
+def test_metrics_are_those_of_tensorboard_once_each(tmp_path):
+    sizes = {"train_steps": 10, "test_steps": 5}
+    first = Run(tmp_path, max_steps=30, **sizes)
+    assert list(first.scores()) == [4.0, 4.0]
+    # As if it had been killed later, in the middle of a line.
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "phase": "train"}\n{"step": 4')
+    second = Run(tmp_path, max_steps=45, **sizes)
+    assert list(second.scores()) == [4.0]
+    records = list(json_lines.read(tmp_path / "metrics.jsonl"))
+    places = [(record["step"], record["phase"], record["epoch"]) for record in records]
+    assert places == [
+        (10, "train", 1),
+        (15, "test", 1),
+        (25, "train", 2),
+        (30, "test", 2),
+        (40, "train", 3),
+        (45, "test", 3),
+    ]
+    for phase in ("train", "test"):
+        found = events.read(tmp_path / phase, "scalars")
+        assert "loss/total" in found
+        assert "updates" in found
+        for tag, values in found.items():
+            told = {
+                record["step"]: record[tag]
+                for record in records
+                if record["phase"] == phase and tag in record
+            }
+            expected = {
+                event.step: event.value for event in values if np.isfinite(event.value)
+            }
+            assert told == pytest.approx(expected, rel=1e-6)
+    phases = [*first.phases, *second.phases]
+    assert [phase.name for phase in phases] == ["train", "test"] * 3
+    assert [phase.step for phase in phases] == [step for step, *_ in places]
+    assert phases[-1].scalars["loss/total"] == records[-1]["loss/total"]
+
+
+def test_a_run_that_is_left_after_a_phase_goes_on_there(tmp_path):
+    sizes = {"train_steps": 10, "test_steps": 5, "max_steps": 30}
+    left = Run(tmp_path, **sizes)
+    with contextlib.closing(left.scores()) as scores:
+        next(scores)
+    assert left.trainer.step == 15
+    again = Run(tmp_path, **sizes)
+    assert again.trainer.step == 15
+    assert list(again.scores()) == [4.0]
+    steps = [x["step"] for x in json_lines.read(tmp_path / "metrics.jsonl")]
+    assert steps == [10, 15, 25, 30]

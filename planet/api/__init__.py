@@ -1,0 +1,1 @@
+"""PlaNet as a library: what `import planet` offers. See docs/api.md."""

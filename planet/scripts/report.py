@@ -1,0 +1,300 @@
+"""Writes what there is to know of runs as one HTML page, to look at and to pass on.
+
+    python -m planet.scripts.report RUN... --output report.html
+
+The page needs nothing beside it: curves, strips and films are inside.
+"""
+
+import base64
+import dataclasses
+import io
+import pathlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib import figure
+
+import planet
+from planet.scripts import compile_scores, configs, plot_scores, runs
+from planet.tools import atomic_files, cli, events, parameters, wording
+
+PROG = "planet.scripts.report"
+TEMPLATE = pathlib.Path(__file__).with_suffix(".html")
+METRICS = (*plot_scores.DEFAULT_METRICS, "image_loss", "reward_loss")
+# Pictures by their title, as patterns of tags; the newest of each is shown.
+PICTURES = {
+    "The last test episode": r"test/simulation/.*/video",
+    "Truth, dream and difference of test sequences": r"test/open_loop/video",
+    "Rewards of the last test episode": r"test/simulation/.*/rewards",
+    "Reconstruction, from all images so far": r"test/posterior/strip",
+    "Open loop: five images seen, then actions alone": r"test/open_loop/strip",
+    "What the model says of a test sequence": r"test/trajectories/.*",
+}
+SPEEDS = {
+    "updates per second": "train/updates_per_second",
+    "decisions per second": "train/decisions_per_second",
+}
+
+
+@dataclasses.dataclass
+class Report:
+    """What the page says of a run; all of it is text, or HTML that is safe.
+
+    Attributes:
+      name: Name of the run.
+      state: Whether it is finished, failed or neither.
+      facts: What is to be seen first, by title.
+      command: How to train it again.
+      curves: Curves of scores and losses, as SVG; None before the first epoch.
+      evaluations: Rows of checkpoint, task, episodes, mean and standard deviation.
+      pictures: Addresses of pictures that hold all of their data, by title.
+      readouts: R² of what the state is asked for, by its name.
+      errors: Errors by distance, by title.
+      changed: Settings that differ from those of the config.
+      settings: All settings.
+      model: The table of the model.
+    """
+
+    name: str
+    state: str
+    facts: dict[str, str]
+    command: str
+    curves: str | None
+    evaluations: list[tuple[str, ...]]
+    pictures: dict[str, list[str]]
+    readouts: dict[str, str]
+    errors: dict[str, dict[int, str]]
+    changed: dict[str, Any]
+    settings: dict[str, Any]
+    model: str
+
+
+def read(name: str, path: pathlib.Path) -> Report:
+    """Collects what the page says of a run.
+
+    Args:
+      name: Name of the run.
+      path: Its folder.
+
+    Raises:
+      RunError: There are no events to read.
+      ParameterError: Its settings cannot be read.
+    """
+    config = runs.read_config(path / "config.yaml")
+    run = events.Run(name, "", path)
+    try:
+        scalars = events.read_run(run, "scalars")
+        patterns = re.compile("|".join(PICTURES.values()))
+        images = events.read_run(
+            run, "images", lambda tag: bool(patterns.fullmatch(tag))
+        )
+    except events.EventsError as error:
+        raise runs.RunError(str(error)) from None
+    tasks = {"tasks": config.tasks}
+    changed = runs.differences(configs.load(config.config_name, tasks), config)
+    settings = {key: config[key] for key in configs.PARAMETERS}
+    return Report(
+        name,
+        _state(path, run),
+        _facts(config, scalars),
+        runs.train_command(config, str(path.parent)),
+        _curves({name: path}),
+        _evaluations(path),
+        _pictures(images),
+        _readouts(scalars),
+        _errors(scalars),
+        {key: settings[key] for key in changed},
+        settings,
+        _model(path / "config.yaml"),
+    )
+
+
+def render(reports: Sequence[Report], comparison: str | None) -> str:
+    """The page, as HTML.
+
+    Args:
+      reports: Of each run.
+      comparison: Curves of all runs, as SVG, if there are several.
+    """
+    template = jinja2.Template(
+        TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True
+    )
+    return template.render(
+        reports=reports, comparison=comparison, version=planet.__version__
+    )
+
+
+def _state(path, run) -> str:
+    if failure := run.failure():
+        return f"failed: {failure}"
+    return "finished" if (path / "DONE").exists() else "not finished"
+
+
+def _facts(config, scalars) -> dict[str, str]:
+    last = {tag: found[-1].value for tag, found in scalars.items()}
+    tasks = config.tasks if config.tasks == "all" else ", ".join(config.tasks)
+    facts = {"tasks": tasks, "config": config.config_name}
+    scores = [event.value for event in scalars.get("test/score", ())]
+    if scores:
+        facts["last test score"] = f"{scores[-1]:.1f}"
+        facts["best test score"] = f"{np.nanmax(scores):.1f}"
+        facts["test phases"] = str(len(scores))
+    for title, tag in {
+        "updates": "updates",
+        "environment steps": "env_steps",
+        "episodes": "episodes",
+        "minutes": "minutes",
+    }.items():
+        found = [last[f"{p}/{tag}"] for p in events.PHASES if f"{p}/{tag}" in last]
+        if found:
+            facts[title] = f"{found[0] if tag == 'episodes' else max(found):,.0f}"
+    for title, tag in SPEEDS.items():
+        if tag in last:
+            facts[title] = f"{last[tag]:.3g}"
+    return facts
+
+
+def _curves(found: Mapping[str, pathlib.Path]) -> str | None:
+    """Curves of the runs that have any, as SVG."""
+    curves = {}
+    for name, path in found.items():
+        try:
+            values = compile_scores.compile_run(events.Run(name, "", path), ["updates"])
+        except events.EventsError:
+            continue
+        curves[name] = [{key: np.array(x, float) for key, x in values.items()}]
+    if not curves:
+        return None
+    return _svg(plot_scores.plot(curves, METRICS, x="updates"))
+
+
+def _svg(drawing: figure.Figure) -> str:
+    """A drawing as an element of HTML."""
+    stream = io.StringIO()
+    drawing.savefig(stream, format="svg")
+    text = stream.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _evaluations(path) -> list[tuple[str, ...]]:
+    """What evaluate has written, oldest first; other files are left out."""
+    rows: list[tuple[str, ...]] = []
+    files = sorted(path.glob("evaluation*.json"), key=lambda x: x.stat().st_mtime)
+    for file in files:
+        try:
+            content = atomic_files.read_json(file)
+            rows += [
+                (
+                    f"step {content['checkpoint']}",
+                    str(task),
+                    str(result["episodes"]),
+                    f"{result['mean']:.1f}",
+                    f"{result['stddev']:.1f}",
+                )
+                for task, result in content["tasks"].items()
+            ]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            print(f"Skip {file}: it is no evaluation", file=sys.stderr, flush=True)
+    return rows
+
+
+def _pictures(images) -> dict[str, list[str]]:
+    """The newest pictures by title."""
+    found = {}
+    for title, pattern in PICTURES.items():
+        tags = [tag for tag in images if re.fullmatch(pattern, tag)]
+        sources = [_source(image) for tag in tags for image in images[tag][-1].value]
+        if sources:
+            found[title] = sources
+    return found
+
+
+def _source(image: bytes) -> str:
+    """The address of a picture that holds all of its data."""
+    kind = "gif" if image.startswith(b"GIF8") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def _readouts(scalars) -> dict[str, str]:
+    pattern = re.compile(r"train/instruments/(.+)/r2")
+    return {
+        match[1]: f"{found[-1].value:.3f}"
+        for tag, found in scalars.items()
+        if (match := pattern.fullmatch(tag))
+    }
+
+
+def _errors(scalars) -> dict[str, dict[int, str]]:
+    """Errors and likeness of the newest train episodes, by distance, by title."""
+    pattern = re.compile(r"train/instruments/(.+)/(error|psnr|ssim)/(\d+)")
+    units = {"error": "error / spread", "psnr": "PSNR in dB", "ssim": "SSIM"}
+    table: dict[str, dict[int, str]] = {}
+    for tag, found in scalars.items():
+        if match := pattern.fullmatch(tag):
+            row = table.setdefault(f"{match[1]}: {units[match[2]]}", {})
+            row[int(match[3])] = f"{found[-1].value:.3g}"
+    return {title: dict(sorted(row.items())) for title, row in sorted(table.items())}
+
+
+def _model(path: pathlib.Path) -> str:
+    """What a run notes below its settings."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line[2:] for line in lines if line.startswith("# "))
+
+
+@cli.main(PROG)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    if not args.overwrite:
+        parser.refuse_existing(args.output)
+    reports, found = [], runs.find_all(args.runs)
+    for name, path in found.items():
+        try:
+            reports.append(read(name, path))
+        except (runs.RunError, parameters.ParameterError) as error:
+            print(f"Skip {name}: {error}", file=sys.stderr, flush=True)
+    if not reports:
+        parser.error("there is no run to report")
+    comparison = _curves(found) if len(reports) > 1 else None
+    with atomic_files.writing(args.output) as file:
+        file.write(render(reports, comparison))
+    size = args.output.stat().st_size / 1e6
+    number = wording.count(len(reports), "run")
+    print(f"Reported {number} in {args.output}: {size:.1f} MB.")
+    return 0
+
+
+def _make_parser() -> cli.Parser:
+    parser = cli.Parser(
+        PROG,
+        "Writes a page about runs, finished or not: settings, model, curves, films and "
+        "strips, what the states hold, speed, evaluations, and how to train them "
+        "again. The page is a single file of HTML.",
+    )
+    parser.add_word(
+        "runs",
+        "--logdir",
+        several=True,
+        type=cli.existing_folder,
+        metavar="RUN",
+        help="folder of a run, or of several runs",
+    )
+    parser.add_argument(
+        "--output",
+        type=cli.output_file(".html"),
+        default=pathlib.Path("report.html"),
+        metavar="FILE",
+        help="the page (default: %(default)s)",
+    )
+    parser.add_overwrite()
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
