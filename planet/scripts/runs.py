@@ -10,7 +10,7 @@ import pathlib
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -198,8 +198,15 @@ def read_config(
         given = parameters.by_own_names(configs.PARAMETERS, params or {})
     except parameters.UnknownWordError as error:
         raise error.at("") from None
-    try:
+    with _hinting(folders):
         return configs.load(name, values | given, path.parent, source=str(path))
+
+
+@contextlib.contextmanager
+def _hinting(folders: Any) -> Iterator[None]:
+    """Adds to an error about settings where missing modules were."""
+    try:
+        yield
     except parameters.ParameterError as error:
         raise parameters.ParameterError(f"{error}{_missing_modules(folders)}") from None
 
@@ -298,8 +305,8 @@ def _inherit(path: pathlib.Path, start: str) -> tuple[str, dict[str, Any]]:
         message = f"--config {parameters.show(start)} cannot be read: {reason}"
         raise parameters.ParameterError(message) from None
     name, source = values.pop("config_name", "default"), str(path)
-    values.pop(MODULE_FOLDERS, None)
-    config = read_config(path)
+    with _hinting(values.pop(MODULE_FOLDERS, None)):
+        config = configs.load(name, values, source=source)
     values = {
         key: config[key]
         for key in parameters.by_own_names(configs.PARAMETERS, values)

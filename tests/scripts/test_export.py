@@ -79,7 +79,7 @@ def test_command_has_what_the_environment_needs():
         "episode_steps": 300,
     }
     config = configs.load("newhp", params)
-    name, found, loaded = settings_of(export.train_command(config, "x"))
+    name, found, loaded = settings_of(runs.train_command(config, "runs/x"))
     assert (name, found) == ("newhp", params)
     assert runs.differences(loaded, config) == []
 
