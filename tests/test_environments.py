@@ -79,7 +79,10 @@ def test_page(run, tmp_path):
     out = {command: run(command) for command in COMMANDS}
     assert "sees              state, float32 [2]" in out[named("observations: state")]
     assert "5000 decisions" in out[named("episode_steps: 5000")]
-    assert "Episodes of my_envs.dot:Dot are cut after 1000 " in out[named("runs/dot -")]
+    assert (
+        "Episodes of my_envs.dot:Dot are cut after 1000 "
+        in out[named("runs/dot --config")]
+    )
     assert "Copied 1 episodes of runs/dot/00001 to test" in out[named("runs/again")]
     assert "episodes of runs/dot/00001 in " in out[named("export")]
     assert "Copied 1 episodes of minari:me/dot-v0 to test" in out[named("offline")]

@@ -82,6 +82,24 @@ def test_settings(marker, tmp_path, run_main):
     assert list(run.iterdir()) == [run / "config.yaml"]
 
 
+def test_arguments_of_constructors(marker, tmp_path, run_main):
+    """Settings call functions, but with arguments only those that make environments."""
+    run = tmp_path / "00001"
+    run.mkdir()
+    evil = tmp_path / "evil.npy"
+    np.save(evil, np.array([samples.Malicious(marker)]), allow_pickle=True)
+    runs.save_config(configs.load("debug", {"tasks": ["dummy"]}), run / "config.yaml")
+    text = (run / "config.yaml").read_text()
+    text = text.replace("[dummy]", "['numpy:load']").replace(
+        "env_params: {}", f"env_params: {{file: {evil}, allow_pickle: true}}"
+    )
+    (run / "config.yaml").write_text(text)
+    code, _, err = run_main(evaluate.main, "--logdir", run)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "'numpy:load' cannot be used: env_params are only passed to a class" in line
+
+
 @pytest.mark.parametrize("main", [train.main, evaluate.main])
 def test_params(main, marker, tmp_path, run_main):
     run = tmp_path / "00001"

@@ -36,7 +36,7 @@ class Walk(gymnasium.Env):
         return picture
 
 
-def drawn():
+def drawn() -> Walk:
     return Walk("rgb_array")
 
 
@@ -102,7 +102,7 @@ def something_else():
     return "no environment"
 
 
-def needs_an_argument(length):
+def needs_an_argument(length) -> gymnasium.Env:
     return TimeLimit(Walk(), length)
 
 
@@ -247,12 +247,12 @@ class Camera(Walk):
         return {**zeros, "eye": eye, "position": self._position.copy()}
 
 
-def camera(**params):
+def camera(**params) -> gymnasium.Env:
     """Walks before a camera, with parameters of its own."""
     return Camera(**params)
 
 
-def long_walk(steps=5000):
+def long_walk(steps=5000) -> "TimeLimit":
     return TimeLimit(Walk("rgb_array"), steps)
 
 

@@ -76,8 +76,7 @@ def test_command_has_what_the_environment_needs():
         "tasks": ["tests.control.user_envs:camera"],
         "image_key": "eye",
         "env_params": {"size": 9},
-        "episode_steps": 30,
-        "batch_shape": [5, 8],
+        "episode_steps": 300,
     }
     config = configs.load("newhp", params)
     name, found, loaded = settings_of(runs.train_command(config, "runs/x"))

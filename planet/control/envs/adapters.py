@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import types
+import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -186,7 +187,8 @@ def constructed(path: str, params: Params = NO_PARAMS) -> gymnasium.Env:
 
     Args:
       path: `package.module:function`.
-      params: Passed to the function.
+      params: Passed to the function. They may come from a file, so it has to be a class
+        of environments, or to be declared to return one: others could do anything.
 
     Raises:
       UnusableEnvError: There is no such function, it does not take these parameters, or
@@ -203,6 +205,11 @@ def constructed(path: str, params: Params = NO_PARAMS) -> gymnasium.Env:
     function = functions[name]
     if not callable(function):
         raise UnusableEnvError(f"it is not a function, but {parameters.show(function)}")
+    if params and not _is_declared(function):
+        raise UnusableEnvError(
+            "env_params are only passed to a class of environments, or to a function "
+            f"that is declared to return one, `def {name}(...) -> gymnasium.Env`"
+        )
     _require_keywords(name, function, params)
     with _naming_keywords(params):
         env = function(**params)
@@ -211,6 +218,17 @@ def constructed(path: str, params: Params = NO_PARAMS) -> gymnasium.Env:
     if isinstance(function, type) or not function.__doc__:
         return env
     return _documented(env, function.__doc__)
+
+
+def _is_declared(function: Callable) -> bool:
+    """Tells whether a function says, without being called, that it makes one."""
+    try:
+        made = function
+        if not isinstance(function, type):
+            made = typing.get_type_hints(function).get("return")
+    except (AttributeError, NameError, TypeError):
+        return False
+    return isinstance(made, type) and issubclass(made, gymnasium.Env)
 
 
 def _documented(env, text):

@@ -183,6 +183,19 @@ def test_unknown_parameters(adapter, name, word, reason):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["numpy:load", "tests.control.user_envs:limited", "numpy:ndarray"]
+)
+def test_parameters_are_only_for_what_makes_environments(path):
+    with pytest.raises(UnusableEnvError) as caught:
+        adapters.constructed(path, {"file": "x", "allow_pickle": True})
+    name = path.partition(":")[2]
+    assert str(caught.value) == (
+        "env_params are only passed to a class of environments, or to a function that "
+        f"is declared to return one, `def {name}(...) -> gymnasium.Env`"
+    )
+
+
 def test_parameters_reach_the_constructor():
     env = adapters.gym("Pendulum-v1", None, {"g": 3.0, "max_episode_steps": 7})
     assert env.unwrapped.g == 3
@@ -191,7 +204,8 @@ def test_parameters_reach_the_constructor():
     assert env.unwrapped._env._step_limit == 80
     env = adapters.atari("Pong", 4, params={"repeat_action_probability": 0.5})
     assert env.unwrapped.ale.getFloat("repeat_action_probability") == 0.5
-    assert adapters.constructed(f"{USERS}:camera", {"size": 9})._size == 9
+    for name in ("camera", "Camera"):
+        assert adapters.constructed(f"{USERS}:{name}", {"size": 9})._size == 9
 
 
 def test_environment_has_the_docstring_of_its_function():

@@ -36,7 +36,7 @@ def test_limits_of_several_wrappers():
 def test_extra_in_use_is_found():
     found = inspection.describe(functools.partial(adapters.atari, "Pong", 4))
     assert found.extra == "atari"
-    assert found.max_steps is None
+    assert found.max_steps == 108_000
 
 
 @pytest.mark.parametrize(
