@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 import textwrap
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from planet.tools import interruption
@@ -149,9 +149,8 @@ def _read_settings(
             message = f"{args.logdir} is a run; --logdir is the folder of runs, {above}"
             raise parameters.ParameterError(message)
         params = runs.read_params(args.params)
-        if args.tasks and "tasks" in params:
-            raise parameters.ParameterError("tasks are given in --tasks and --params")
-        params |= {"tasks": args.tasks} if args.tasks else {}
+        if args.tasks:
+            params |= _read_tasks(args.tasks, params)
         config = runs.new_config(args.config, params, args.logdir)
         given = {*parameters.by_own_names(configs.PARAMETERS, params)}
         if args.config not in configs.CONFIGS:
@@ -171,6 +170,19 @@ def _read_settings(
         settings = f"Settings of {args.config}, but for seed and checkpoint_to_load."
         print(settings, flush=True)
     return config, given
+
+
+def _read_tasks(names: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameter that `--tasks` stands for."""
+    if "tasks" in params:
+        raise parameters.ParameterError("tasks are given in --tasks and --params")
+    try:
+        return {"tasks": rules.tasks(names)}
+    except parameters.UnknownWordError as error:
+        raise error.at(" in --tasks") from None
+    except ValueError as error:
+        message = f"--tasks must be {error}, not {parameters.show(names)}"
+        raise parameters.ParameterError(message) from None
 
 
 def _check_tasks(logdir: pathlib.Path, num_runs: int, names: Sequence[str]) -> None:
