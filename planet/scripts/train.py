@@ -144,10 +144,6 @@ def _read_settings(
     It ends with an error where they cannot be used.
     """
     try:
-        if args.logdir and (args.logdir / "config.yaml").is_file():
-            above = args.logdir.absolute().parent
-            message = f"{args.logdir} is a run; --logdir is the folder of runs, {above}"
-            raise parameters.ParameterError(message)
         params = runs.read_params(args.params)
         if args.tasks:
             params |= _read_tasks(args.tasks, params)
@@ -155,6 +151,10 @@ def _read_settings(
         given = {*parameters.by_own_names(configs.PARAMETERS, params)}
         if args.config not in configs.CONFIGS:
             given.add("tasks")
+        if args.logdir and (args.logdir / "config.yaml").is_file():
+            above = args.logdir.absolute().parent
+            message = f"{args.logdir} is a run; --logdir is the folder of runs, {above}"
+            raise parameters.ParameterError(message)
         if args.logdir and args.resume_runs and "tasks" in given:
             _check_tasks(args.logdir, args.num_runs, config.tasks)
         chosen = tasks.load(config)
