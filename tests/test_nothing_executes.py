@@ -111,6 +111,17 @@ def test_params(main, marker, tmp_path, run_main):
         assert code == 2
         (line,) = err.splitlines()
         assert "--params cannot be read as YAML: could not determine a cons" in line
+        path = tmp_path / "settings.yaml"
+        path.write_text(text)
+        for flags in (("--params", path), ("--params", f"tasks={text}")):
+            code, _, err = run_main(main, "--logdir", run, *flags)
+            assert code == 2
+            (line,) = err.splitlines()
+            assert " cannot be read as YAML: could not determine a constructor" in line
+        if main is train.main:
+            code, _, err = run_main(main, "--logdir", tmp_path, "--config", path)
+            assert code == 2
+            assert "settings.yaml cannot be read as YAML: could not determ" in err
     assert list(run.iterdir()) == [run / "config.yaml"]
 
 

@@ -151,14 +151,14 @@ def prepare(
       ParameterError: Settings, tasks or a checkpoint cannot be used.
       OpenGLError: The tasks render where TensorFlow computes.
     """
-    if logdir and (logdir / "config.yaml").is_file():
-        above = logdir.absolute().parent
-        message = f"{logdir} is a run; --logdir is the folder of runs, {above}"
-        raise parameters.ParameterError(message)
     config = runs.new_config(start, params, logdir)
     given = {*parameters.by_own_names(configs.PARAMETERS, params)}
     if start not in configs.CONFIGS:
         given.add("tasks")
+    if logdir and (logdir / "config.yaml").is_file():
+        above = logdir.absolute().parent
+        message = f"{logdir} is a run; --logdir is the folder of runs, {above}"
+        raise parameters.ParameterError(message)
     if logdir and resume_runs and "tasks" in given:
         _check_tasks(logdir, num_runs, config.tasks)
     chosen = tasks.load(config)
