@@ -35,17 +35,21 @@ def run(
       epilog: Text at the end of the help.
       argv: The arguments; None for those of the process.
     """
+    from planet.scripts import runs  # Which imports this module.
+
     parser = _make_parser(epilog)
+    runs.add_params(parser, "the config default; only those of environments count")
     args = parser.parse_args(argv)
-    if args.picture and len(args.names) != 1:
-        parser.error(f"--picture needs the name of one task, not {len(args.names)}")
+    names = args.names or []
+    if args.picture and len(names) != 1:
+        parser.error(f"--picture needs the name of one task, not {len(names)}")
     if args.picture and not args.overwrite:
         parser.refuse_existing(args.picture)
     try:
-        params = parameters.parse(args.params, "--params")
-        selection = _select(args.names or list(catalogue), params)
+        params = runs.read_params(args.params)
+        selection = _select(names or list(catalogue), params)
         tasks = [by_name.find(x, selection, catalogue) for x in selection.tasks]
-        if args.names:
+        if names:
             texts = [_describe(task, selection, catalogue) for task in tasks]
             print("\n\n".join(texts))
         else:
@@ -77,13 +81,6 @@ def _make_parser(epilog):
         help="a task (default: a table of all of the project's)",
     )
     parser.add_argument(
-        "--params",
-        default="{}",
-        metavar="YAML",
-        help="settings as for planet.scripts.train, for example "
-        "'{observations: state, episode_steps: 5000}'",
-    )
-    parser.add_argument(
         "--picture",
         type=cli.output_file(".png"),
         metavar="FILE.png",
@@ -100,7 +97,7 @@ def _select(names: Sequence[str], params: Mapping[str, Any]) -> Selection:
       ParameterError: A setting is unknown, has nothing to do with tasks, or has a value
         that cannot be used.
     """
-    from planet.scripts import configs  # Which imports this module.
+    from planet.scripts import configs  # As above.
 
     fields = {field.name for field in dataclasses.fields(Selection)} - {"tasks"}
     table = {key: x for key, x in configs.PARAMETERS.items() if key in fields}
