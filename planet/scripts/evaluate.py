@@ -176,7 +176,7 @@ def _make_parser() -> cli.Parser:
         metavar="N",
         help="environments to step at once (default: %(default)s)",
     )
-    runs.add_params(parser, "the run")
+    parser.add_params("the run")
     parser.add_argument(
         "--horizon",
         type=cli.number(int, 1, 1000),

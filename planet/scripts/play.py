@@ -309,7 +309,7 @@ def _make_parser() -> cli.Parser:
         metavar="N",
         help="seed of the first episode; the others follow (default: %(default)s)",
     )
-    runs.add_params(parser, "the run, or of the config default for a task")
+    parser.add_params("the run, or the defaults of a task")
     parser.add_argument(
         "--record",
         type=cli.output_folder,

@@ -110,25 +110,6 @@ def choose_checkpoint(
     return step, found[step]
 
 
-def add_params(parser: argparse.ArgumentParser, others: str) -> None:
-    """Adds the flag for settings that `read_params` is to read.
-
-    Args:
-      parser: Where to add it.
-      others: What they override.
-    """
-    parser.add_argument(
-        "--params",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PARAMS",
-        help=f"settings that override those of {others}: key=value, FILE.yaml or a "
-        "mapping such as '{tasks: [cheetah_run], overshooting: 0}'; of several, later "
-        "ones count",
-    )
-
-
 def add_run(parser: cli.Parser) -> None:
     """Adds the argument for the folder in which `find_one` is to look."""
     parser.add_word(
@@ -198,17 +179,8 @@ def read_config(
         given = parameters.by_own_names(configs.PARAMETERS, params or {})
     except parameters.UnknownWordError as error:
         raise error.at("") from None
-    with _hinting(folders):
+    with _naming_modules(folders):
         return configs.load(name, values | given, path.parent, source=str(path))
-
-
-@contextlib.contextmanager
-def _hinting(folders: Any) -> Iterator[None]:
-    """Adds to an error about settings where missing modules were."""
-    try:
-        yield
-    except parameters.ParameterError as error:
-        raise parameters.ParameterError(f"{error}{_missing_modules(folders)}") from None
 
 
 def _working_folders(config: ml_collections.ConfigDict) -> dict[str, str]:
@@ -218,6 +190,15 @@ def _working_folders(config: ml_collections.ConfigDict) -> dict[str, str]:
         for module in rules.modules(config)
     }
     return {package: str(folder) for package, folder in folders.items() if folder}
+
+
+@contextlib.contextmanager
+def _naming_modules(folders: Any) -> Iterator[None]:
+    """Adds to a ParameterError what `_missing_modules` says."""
+    try:
+        yield
+    except parameters.ParameterError as error:
+        raise parameters.ParameterError(f"{error}{_missing_modules(folders)}") from None
 
 
 def _missing_modules(folders: Any) -> str:
@@ -305,7 +286,7 @@ def _inherit(path: pathlib.Path, start: str) -> tuple[str, dict[str, Any]]:
         message = f"--config {parameters.show(start)} cannot be read: {reason}"
         raise parameters.ParameterError(message) from None
     name, source = values.pop("config_name", "default"), str(path)
-    with _hinting(values.pop(MODULE_FOLDERS, None)):
+    with _naming_modules(values.pop(MODULE_FOLDERS, None)):
         config = configs.load(name, values, source=source)
     values = {
         key: config[key]

@@ -35,10 +35,7 @@ def run(
       epilog: Text at the end of the help.
       argv: The arguments; None for those of the process.
     """
-    from planet.scripts import runs  # Which imports this module.
-
     parser = _make_parser(epilog)
-    runs.add_params(parser, "the config default; only those of environments count")
     args = parser.parse_args(argv)
     names = args.names or []
     if args.picture and len(names) != 1:
@@ -46,7 +43,7 @@ def run(
     if args.picture and not args.overwrite:
         parser.refuse_existing(args.picture)
     try:
-        params = runs.read_params(args.params)
+        params = parameters.read(args.params, "--params")
         selection = _select(names or list(catalogue), params)
         tasks = [by_name.find(x, selection, catalogue) for x in selection.tasks]
         if names:
@@ -80,6 +77,7 @@ def _make_parser(epilog):
         metavar="NAME",
         help="a task (default: a table of all of the project's)",
     )
+    parser.add_params("the defaults")
     parser.add_argument(
         "--picture",
         type=cli.output_file(".png"),
@@ -97,7 +95,7 @@ def _select(names: Sequence[str], params: Mapping[str, Any]) -> Selection:
       ParameterError: A setting is unknown, has nothing to do with tasks, or has a value
         that cannot be used.
     """
-    from planet.scripts import configs  # As above.
+    from planet.scripts import configs  # Which imports this module.
 
     fields = {field.name for field in dataclasses.fields(Selection)} - {"tasks"}
     table = {key: x for key, x in configs.PARAMETERS.items() if key in fields}

@@ -162,13 +162,13 @@ def prepare(
     if logdir and resume_runs and "tasks" in given:
         _check_tasks(logdir, num_runs, config.tasks)
     chosen = tasks.load(config)
-    if config.seed_dataset is not None:
+    starts = _starts_runs(logdir, num_runs, resume_runs)
+    if config.seed_dataset is not None and starts:
         seeding.check(config.seed_dataset, chosen, config.observations)
     if any(task.renders for task in chosen):
         opengl.require_isolation(config.isolate_envs)
     if config.checkpoint_to_load:
-        needed = _starts_runs(logdir, num_runs, resume_runs)
-        _find_checkpoint(config, chosen, needed)
+        _find_checkpoint(config, chosen, needed=starts)
     for line in rules.warn_of_short_horizons(config, chosen):
         print(line, flush=True)
     for line in rules.describe_episodes(chosen):
@@ -204,9 +204,8 @@ def _read_settings(
     """What `prepare` returns; ends with an error where settings cannot be used."""
     try:
         params = runs.read_params(args.params)
-        if args.tasks and "tasks" in params:
-            raise parameters.ParameterError("tasks are given in --tasks and --params")
-        params |= {"tasks": args.tasks} if args.tasks else {}
+        if args.tasks:
+            params |= _read_tasks(args.tasks, params)
         config, given = prepare(
             args.config, params, args.logdir, args.num_runs, args.resume_runs
         )
@@ -216,6 +215,19 @@ def _read_settings(
         settings = f"Settings of {args.config}, but for seed and checkpoint_to_load."
         print(settings, flush=True)
     return config, given
+
+
+def _read_tasks(names: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameter that `--tasks` stands for."""
+    if "tasks" in params:
+        raise parameters.ParameterError("tasks are given in --tasks and --params")
+    try:
+        return {"tasks": rules.tasks(names)}
+    except parameters.UnknownWordError as error:
+        raise error.at(" in --tasks") from None
+    except ValueError as error:
+        message = f"--tasks must be {error}, not {parameters.show(names)}"
+        raise parameters.ParameterError(message) from None
 
 
 def _check_tasks(logdir: pathlib.Path, num_runs: int, names: Sequence[str]) -> None:
@@ -305,7 +317,7 @@ def _make_parser() -> cli.Parser:
         help="named set of settings, see below, or another run, or its config.yaml, to "
         "start from its settings without its seed (default: %(default)s)",
     )
-    runs.add_params(parser, "the config, see below")
+    parser.add_params("the config, see below")
     parser.add_argument(
         "--num_runs",
         type=cli.number(int, 1, 99_999),

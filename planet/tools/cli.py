@@ -141,6 +141,23 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentTypeError as error:
             self.error(f"argument {word.action.metavar}: {error}")
 
+    def add_params(self, others: str) -> None:
+        """Adds the flag for settings that `parameters.read` is to read.
+
+        Args:
+          others: What they override.
+        """
+        self.add_argument(
+            "--params",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="PARAMS",
+            help=f"settings that override those of {others}: key=value, FILE.yaml or a "
+            "mapping such as '{tasks: [cheetah_run], overshooting: 0}'; of several, "
+            "later ones count",
+        )
+
     def add_overwrite(self) -> None:
         """Adds the flag without which no existing output is replaced."""
         self.add_argument(

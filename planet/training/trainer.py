@@ -365,14 +365,15 @@ class Trainer:
                 report.set("minutes", self.minutes)
                 interruption.confirm()
                 scalars = report.scalars(self.step)
+                if self._has_pictures(epoch):
+                    scalars |= self._measure(data, simulations)
                 with writers[phase].as_default(self.step):
-                    if self._has_pictures(epoch):
-                        self._pictures.write_batch(data, self.step)
-                        self._pictures.write_simulations(simulations)
-                        scalars |= self._measure(data, simulations)
                     for name, value in scalars.items():
                         tf.summary.scalar(name, value)
                     report.write_histograms()
+                    if self._has_pictures(epoch):
+                        self._pictures.write_batch(data, self.step)
+                        self._pictures.write_simulations(simulations)
                 writers[phase].flush()
                 place = {"step": self.step, "phase": phase, "epoch": epoch + 1}
                 json_lines.append(metrics, {**place, "time": time.time(), **scalars})

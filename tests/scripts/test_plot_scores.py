@@ -131,6 +131,12 @@ def test_labels():
         plot_scores.select(runs, ["a", "bxc"])
 
 
+def test_runs_may_see_states():
+    run = {"image_loss": np.arange(3.0)}
+    figure = plot_scores.plot({"a": [run]}, ["image_loss"])
+    assert figure.axes[0].get_title() == "observation loss, training episodes"
+
+
 def test_smoothing():
     values = np.array([1, 2, np.nan, 6, 7])
     np.testing.assert_allclose(plot_scores.smooth(values, 1), values)

@@ -133,7 +133,11 @@ def run_train(run_python, tmp_path):
             ("--tasks", "dummy", "--params", "tasks=dummy"),
             "tasks are given in --tasks and --params",
         ),
-        (("--tasks", "foo"), "unknown task 'foo' in --params; known: 'cartpole_bal"),
+        (("--tasks", "foo"), "unknown task 'foo' in --tasks; known: 'cartpole_bal"),
+        (
+            ("--tasks", "dummy", "dummy"),
+            "--tasks must be a list of different tasks, or all, not ['dummy', 'dummy']",
+        ),
         (("--logdir", ""), "argument --logdir: '' is not a path"),
         (("--logdir", "setup.py"), "argument --logdir: 'setup.py' is not a folder"),
         (("--logdir", "setup.py/a"), "argument --logdir: 'setup.py/a' is not a folder"),
