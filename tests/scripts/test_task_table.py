@@ -37,9 +37,9 @@ def facts(text):
 
 def test_given_tasks_are_described(run_python):
     users = "tests.control.user_envs"
-    params = "{image_key: eye, episode_steps: 3000}"
+    params = ("image_key=eye", "episode_steps=3000")
     result = run_python(
-        "-m", "planet.scripts.tasks", f"{users}:camera", "--params", params
+        "-m", "planet.scripts.tasks", f"{users}:camera", "--params", *params
     )
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
