@@ -34,7 +34,7 @@ def test_table_of_given_tasks(run_python):
 def test_bad_command_line(run_python):
     result = run_python("-m", "planet.scripts.tasks", "cheetah")
     assert (result.returncode, result.stdout) == (2, "")
-    expected = "unknown task 'cheetah'; did you mean 'gym_cheetah'?"
+    expected = "unknown task 'cheetah'; did you mean 'cheetah_run'?"
     assert result.stderr == f"planet.scripts.tasks: error: {expected}\n"
 
 
