@@ -22,6 +22,7 @@ def run_evaluate(run_main):
     return functools.partial(run_main, evaluate.main)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_returns(trained, run_evaluate, tmp_path):
     command = ("--logdir", trained, "--num_agents", 2, "--output")
     cases = {

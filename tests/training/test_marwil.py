@@ -336,6 +336,7 @@ def countdown(start):
     }
 
 
+@pytest.mark.slow
 def test_value_explains_the_returns_of_a_deterministic_toy(tmp_path):
     tf.keras.utils.set_random_seed(0)
     for start in range(3, 11):
@@ -522,6 +523,7 @@ def test_checkpoints_with_a_policy_load_with_and_without_it(tmp_path):
         tf1_checkpoint.load(make_model(**BOTH), path, define_model.BEHAVIOR)
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_its_episodes_and_tells_how(tmp_path, capsys):
     """From the seed episodes of a real environment to TensorBoard."""
     params = {

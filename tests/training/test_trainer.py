@@ -274,6 +274,7 @@ class Varying(Run):
         return [simulation("a", [2.0, 6.0, 4.0][self.tests - 1])]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
     sizes = {"train_steps": 5, "test_steps": 5}
     list(Varying(tmp_path, max_steps=30, **sizes).scores())
