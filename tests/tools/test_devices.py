@@ -87,7 +87,7 @@ def test_xla_compiles_decisions(task, size):
         action = agent.act(observation, 0.0, [0, 0])
         assert action.shape == (2, size)
         assert np.abs(action).max() <= 1
-        states.append(agent._memory["state"])
+        states.append(agent.memory["state"])
     for one, other in zip(*map(tf.nest.flatten, states), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
