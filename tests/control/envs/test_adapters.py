@@ -168,7 +168,7 @@ USERS = "tests.control.user_envs"
         ),
         ("gym", "Pendulum-v1", "gg", " of Pendulum-v1 'gg'; did you mean 'g'?"),
         ("gym", "HalfCheetah-v5", "frame_skp", " 'frame_skp'"),
-        ("gym", "Pendulum-v1", "render_mode", " of Pendulum-v1 'render_mode'; known: 'g'"),
+        ("gym", "Pendulum-v1", "render_mode", " of Pendulum-v1 'render_mode'; known: "),
         ("atari", "Pong", "frameskip", " of Pong 'frameskip'; did you mean '"),
         ("old_gym", "CartPole-v1", "mass", " of CartPole-v1 'mass'; there is none"),
         ("constructed", f"{USERS}:drawn", "steps", " of drawn 'steps'; there is none"),
