@@ -83,9 +83,9 @@ def test_page(run, tmp_path):
         "Episodes of my_envs.dot:Dot are cut after 1000 "
         in out[named("runs/dot --config")]
     )
-    assert "Copied 1 episodes of runs/dot/00001 to test" in out[named("runs/again")]
+    assert "Copied 1 episode of runs/dot/00001 to test" in out[named("runs/again")]
     assert "episodes of runs/dot/00001 in " in out[named("export")]
-    assert "Copied 1 episodes of minari:me/dot-v0 to test" in out[named("offline")]
+    assert "Copied 1 episode of minari:me/dot-v0 to test" in out[named("offline")]
     for name in ("dot", "small", "again", "offline"):
         folder = tmp_path / "runs" / name / "00001"
         assert (folder / "DONE").exists()

@@ -18,7 +18,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from planet.control.envs.task import Task
 from planet.control.errors import BrokenPromiseError, UnusableEnvError
-from planet.tools import episode_files, minari_datasets, parameters
+from planet.tools import episode_files, minari_datasets, parameters, wording
 
 MINARI = "minari:"
 PHASES = episode_files.PHASES
@@ -58,9 +58,9 @@ def check(source: str, tasks: Sequence[Task], seen: str) -> None:
             _require_two(dataset.size)
             _convert(next(dataset.episodes()), dataset, task, spec)
         else:
-            for path in _files(source).values():
-                for file in path:
-                    episode_files.check(file, spec)
+            for files in _files(source).values():
+                for path in files:
+                    episode_files.check(path, spec)
     except _ERRORS as error:
         raise _named(source, error) from None
 
@@ -95,11 +95,9 @@ def copy(
     except _ERRORS as error:
         raise _named(source, error) from None
     for phase, sums in returns.items():
-        print(
-            f"Copied {len(sums)} episodes of {source} to {phase}; mean return "
-            f"{np.mean(sums):.1f}.",
-            flush=True,
-        )
+        copied = wording.count(len(sums), "episode")
+        mean = f"mean return {np.mean(sums):.1f}"
+        print(f"Copied {copied} of {source} to {phase}; {mean}.", flush=True)
 
 
 def export(
