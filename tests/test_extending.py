@@ -70,6 +70,7 @@ def test_doors_of_a_package_of_ones_own(package):
     assert re.search(r"head_image +\d\S+ +Decoder", output)
 
 
+@pytest.mark.slow
 def test_doors_inside_the_project(package):
     project = package / "project"
     ignored = shutil.ignore_patterns("__pycache__")

@@ -106,6 +106,7 @@ def test_single_cell_of_period_1_is_the_rssm():
             assert_equal({key: ours[key] for key in theirs}, theirs)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(KINDS),

@@ -29,6 +29,7 @@ def settings_of(text):
     return args.config, params, configs.load(args.config, params)
 
 
+@pytest.mark.slow
 def test_exported_agent_is_evaluated_like_its_run(
     trained, run_export, run_main, tmp_path
 ):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import plugin_event_accumulator
 
@@ -53,6 +54,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in episode_files.scan(folder)}
 
 
+@pytest.mark.slow
 def test_run_goes_on_after_sigkill(tmp_path):
     run = tmp_path / "00001"
     process = start(tmp_path)

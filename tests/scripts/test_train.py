@@ -304,6 +304,7 @@ def _listen_to_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_interrupted_run_continues_with_its_settings(run_main, tmp_path):
     logdir = tmp_path / "a" / "logdir"
     command = ["--logdir", logdir, "--config", "debug", "--params"]

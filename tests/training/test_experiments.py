@@ -58,9 +58,7 @@ MORE = {
     },
 }
 EXPERIMENTS = PUBLISHED | MORE
-QUICK = ("true simulator",)  # Sees numbers in place of images, too.
 QUICK_TASKS = ("cartpole_balance_da",)
-QUICK_PLANNERS = ("pop_p",)
 
 
 def mostly_slow(names, quick):
@@ -70,14 +68,14 @@ def mostly_slow(names, quick):
     ]
 
 
-@pytest.mark.parametrize("name", mostly_slow(EXPERIMENTS, QUICK))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment(name, tmp_path):
     run({**EXPERIMENTS[name], **SMALLER.get(name, {})}, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", mostly_slow(sorted(planners.PLANNERS.keys() - {"real"}), QUICK_PLANNERS)
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(planners.PLANNERS.keys() - {"real"}))
 @pytest.mark.parametrize("discrete", [False, True])
 def test_planner(name, discrete, tmp_path):
     planner = planners.PLANNERS[name]

@@ -229,11 +229,11 @@ def test_a_model_learns_the_same_beside_a_detached_policy():
     "params",
     [
         {"stoch_policy": True, "detach_policy": False},
-        CLOCKWORK,
-        DISCRETE,
         *(
             pytest.param(params, marks=pytest.mark.slow)
             for params in (
+                CLOCKWORK,
+                DISCRETE,
                 {},
                 {"use_value": False},
                 {"use_policy": False},

@@ -96,6 +96,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         assert problem in str(error.value)
 
 
+@pytest.mark.slow
 def test_settings_of_a_run_tell_which_model_was_built(tmp_path, capsys):
     config = configs.load(
         "debug",

@@ -167,9 +167,8 @@ def test_pictures_and_histograms_of_each_phase(tmp_path):
     assert not (tmp_path / "latents").exists()
 
 
-@pytest.mark.parametrize(
-    "interrupted", [pytest.param(False, marks=pytest.mark.slow), True]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupted", [False, True])
 def test_tiny_epochs_are_not_all_drawn(tmp_path, interrupted):
     sizes = {"train_steps": 10, "test_steps": 10, "max_steps": 250}
     run = Run(tmp_path, **sizes)
@@ -451,6 +450,7 @@ def test_an_error_while_collecting_leaves_a_checkpoint(tmp_path):
     assert again.collected == [15, 20, 25, 30]  # What failed is done first.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_steps", [15, 20])
 def test_an_error_after_the_last_update_of_a_phase_costs_no_report(tmp_path, max_steps):
     class Failing(Run):
@@ -531,6 +531,7 @@ def test_metrics_are_those_of_tensorboard_once_each(tmp_path):
     assert phases[-1].scalars["loss/total"] == records[-1]["loss/total"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_left_after_a_phase_goes_on_there(tmp_path):
     sizes = {"train_steps": 10, "test_steps": 5, "max_steps": 30}
     left = Run(tmp_path, **sizes)
