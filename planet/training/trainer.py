@@ -330,8 +330,9 @@ class Trainer:
         self._batches = dict(datasets)
         unfinished = self._resume()
         writers = define_summaries.make_writers(self._logdir, self.step)
-        first, metrics = self.step, self._logdir / "metrics.jsonl"
-        json_lines.keep(metrics, lambda record: record.get("step", math.inf) <= first)
+        metrics = self._logdir / "metrics.jsonl"
+        earlier = range(self.step + 1)
+        json_lines.keep(metrics, lambda record: record.get("step") in earlier)
         if config.collect_latents:
             folder = self._logdir / "latents"
             self._latents = latents.Collector(self._model, folder, self.step)

@@ -498,7 +498,7 @@ def test_metrics_are_those_of_tensorboard_once_each(tmp_path):
     assert list(first.scores()) == [4.0, 4.0]
     # As if it had been killed later, in the middle of a line.
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 40, "phase": "train"}\n{"step": 4')
+        file.write('{"step": 40, "phase": "train"}\n{"step": []}\n{"step": 4')
     second = Run(tmp_path, max_steps=45, **sizes)
     assert list(second.scores()) == [4.0]
     records = list(json_lines.read(tmp_path / "metrics.jsonl"))
