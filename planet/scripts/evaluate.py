@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_agents": args.num_agents,
         "seed": args.seed,
         "tasks": {name: random_returns.summary(x) for name, x in returns.items()},
+        "films": [str(path.absolute()) for path in films.values()],
     }
     print(report(results["tasks"]))
     atomic_files.write_json(output, results, indent=2)

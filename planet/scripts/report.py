@@ -6,6 +6,7 @@ The page needs nothing beside it: curves, strips and films are inside.
 """
 
 import base64
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -34,6 +35,8 @@ PICTURES = {
     "Open loop: five images seen, then actions alone": r"test/open_loop/strip",
     "What the model says of a test sequence": r"test/trajectories/.*",
 }
+FILMS = 2  # Of an evaluation; each takes some megabytes.
+GIF = b"GIF8"  # What GIFs begin with.
 SPEEDS = {
     "updates per second": "train/updates_per_second",
     "decisions per second": "train/decisions_per_second",
@@ -104,7 +107,7 @@ def read(name: str, path: pathlib.Path) -> Report:
         runs.train_command(config, str(path.parent)),
         _curves({name: path}),
         _evaluations(path),
-        _pictures(images),
+        _films(path) | _pictures(images),
         _readouts(scalars),
         _errors(scalars),
         {key: settings[key] for key in changed},
@@ -183,8 +186,7 @@ def _svg(drawing: figure.Figure) -> str:
 def _evaluations(path) -> list[tuple[str, ...]]:
     """What evaluate has written, oldest first; other files are left out."""
     rows: list[tuple[str, ...]] = []
-    files = sorted(path.glob("evaluation*.json"), key=lambda x: x.stat().st_mtime)
-    for file in files:
+    for file in _evaluation_files(path):
         try:
             content = atomic_files.read_json(file)
             rows += [
@@ -202,6 +204,33 @@ def _evaluations(path) -> list[tuple[str, ...]]:
     return rows
 
 
+def _films(path) -> dict[str, list[str]]:
+    """The first films of the newest evaluation that has made any, by title."""
+    found: dict[str, list[str]] = {}
+    for file in _evaluation_files(path):
+        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):
+            content = atomic_files.read_json(file)
+            films = [pathlib.Path(name) for name in content["films"][:FILMS]]
+            sources = [_source(film.read_bytes()) for film in films if _is_gif(film)]
+            if sources:
+                title = f"Evaluation of step {content['checkpoint']}"
+                found = {title: sources}
+    return found
+
+
+def _is_gif(path: pathlib.Path) -> bool:
+    """Whether it is a film: the name of anything may stand in a file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(GIF)) == GIF
+
+
+def _evaluation_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """Files of results that evaluate may have written to a run, oldest first."""
+    return sorted(path.glob("evaluation*.json"), key=lambda x: x.stat().st_mtime)
+
+
 def _pictures(images) -> dict[str, list[str]]:
     """The newest pictures by title."""
     found = {}
@@ -215,7 +244,7 @@ def _pictures(images) -> dict[str, list[str]]:
 
 def _source(image: bytes) -> str:
     """The address of a picture that holds all of its data."""
-    kind = "gif" if image.startswith(b"GIF8") else "png"
+    kind = "gif" if image.startswith(GIF) else "png"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 

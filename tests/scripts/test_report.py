@@ -1,9 +1,12 @@
+import base64
 import json
 import re
 
+import numpy as np
 import pytest
 
 from planet.scripts import report
+from planet.tools import video
 from tests import browser
 
 SHOWN = """(async () => {
@@ -72,7 +75,10 @@ def test_evaluations_and_failures_are_shown(finished_runs, empty_run, run_report
         (empty_run / phase).symlink_to(logdir / "00001" / phase)
     (empty_run / "FAIL").write_text("Traceback\n<b>OSError</b>: full\n")
     result = {"episodes": 3, "mean": 5.25, "stddev": 1.5, "returns": [4, 5, 6]}
-    content = {"checkpoint": 40, "tasks": {"dummy": result}}
+    film = empty_run / "dummy_001.gif"
+    video.write(film, np.zeros([2, 8, 8, 3], np.uint8), 15)
+    films = [str(film), str(empty_run / "config.yaml"), "/dev/zero"]
+    content = {"checkpoint": 40, "tasks": {"dummy": result}, "films": films}
     (empty_run / "evaluation_40.json").write_text(json.dumps(content))
     (empty_run / "evaluation_other.json").write_text("[]")
     output = empty_run.parent / "report.html"
@@ -80,6 +86,9 @@ def test_evaluations_and_failures_are_shown(finished_runs, empty_run, run_report
     assert code == 0
     assert err == f"Skip {empty_run}/evaluation_other.json: it is no evaluation\n"
     page = output.read_text()
+    encoded = base64.b64encode(film.read_bytes()).decode()
+    assert page.count(f"data:image/gif;base64,{encoded}") == 1
+    assert page.count("Evaluation of step 40") == 2  # Caption and description.
     assert "failed: &lt;b&gt;OSError&lt;/b&gt;: full" in page
     cells = re.findall(r"<td>(.*?)</td>", page)
     start = cells.index("step 40")
