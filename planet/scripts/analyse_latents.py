@@ -240,13 +240,8 @@ def _make_parser() -> cli.Parser:
         "components: R², 1 at best. The readouts are fit to states of the newest train "
         "phase, and evaluated on those of the test phase that follows.",
     )
-    parser.add_word(
-        "runs",
-        "--logdir",
-        several=True,
-        type=cli.existing_folder,
-        metavar="RUN",
-        help="folder of a run with collect_latents: true, or of several such runs",
+    runs.add_runs(
+        parser, "folder of a run with collect_latents: true, or of several such runs"
     )
     parser.add_argument(
         "--output",

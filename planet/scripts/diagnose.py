@@ -240,14 +240,7 @@ def _make_parser() -> cli.Parser:
         "against true returns; the divergence against the free nats; and, with "
         "--episodes, what plans promise against what is received.",
     )
-    parser.add_word(
-        "runs",
-        "--logdir",
-        several=True,
-        type=cli.existing_folder,
-        metavar="RUN",
-        help="folder of a run, finished or not, or of several runs",
-    )
+    runs.add_runs(parser, "folder of a run, finished or not, or of several runs")
     parser.add_argument(
         "--output",
         type=cli.output_folder,

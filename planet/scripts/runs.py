@@ -121,6 +121,23 @@ def add_run(parser: cli.Parser) -> None:
     )
 
 
+def add_runs(parser: cli.Parser, text: str) -> None:
+    """Adds the argument for the folders in which `find_all` is to look.
+
+    Args:
+      parser: Where to add it.
+      text: What they are.
+    """
+    parser.add_word(
+        "runs",
+        "--logdir",
+        several=True,
+        type=cli.existing_folder,
+        metavar="RUN",
+        help=text,
+    )
+
+
 def add_checkpoint(parser: cli.Parser) -> None:
     """Adds the flag for what `choose_checkpoint` is to choose."""
     parser.add_argument(
