@@ -17,7 +17,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from matplotlib import figure
 
 import planet
 from planet.scripts import compile_scores, configs, plot_scores, runs
@@ -52,7 +51,8 @@ class Report:
       state: Whether it is finished, failed or neither.
       facts: What is to be seen first, by title.
       command: How to train it again.
-      curves: Curves of scores and losses, as SVG; None before the first epoch.
+      scores: Scores and losses by epoch; None before the first one is complete.
+      curves: Their curves, as SVG.
       evaluations: Rows of checkpoint, task, episodes, mean and standard deviation.
       pictures: Addresses of pictures that hold all of their data, by title.
       readouts: R² of what the state is asked for, by its name.
@@ -66,6 +66,7 @@ class Report:
     state: str
     facts: dict[str, str]
     command: str
+    scores: plot_scores.Scores | None
     curves: str | None
     evaluations: list[tuple[str, ...]]
     pictures: dict[str, list[str]]
@@ -100,14 +101,17 @@ def read(name: str, path: pathlib.Path) -> Report:
     tasks = {"tasks": config.tasks}
     changed = runs.differences(configs.load(config.config_name, tasks), config)
     settings = {key: config[key] for key in configs.PARAMETERS}
+    scores = _scores(run)
+    evaluations = _read_evaluations(path)
     return Report(
         name,
         _state(path, run),
         _facts(config, scalars),
         runs.train_command(config, str(path.parent)),
-        _curves({name: path}),
-        _evaluations(path),
-        _films(path) | _pictures(images),
+        scores,
+        _curves({name: scores}) if scores else None,
+        [row for evaluation in evaluations for row in evaluation.rows],
+        _films(evaluations) | _pictures(images),
         _readouts(scalars),
         _errors(scalars),
         {key: settings[key] for key in changed},
@@ -161,37 +165,44 @@ def _facts(config, scalars) -> dict[str, str]:
     return facts
 
 
-def _curves(found: Mapping[str, pathlib.Path]) -> str | None:
-    """Curves of the runs that have any, as SVG."""
-    curves = {}
-    for name, path in found.items():
-        try:
-            values = compile_scores.compile_run(events.Run(name, "", path), ["updates"])
-        except events.EventsError:
-            continue
-        curves[name] = [{key: np.array(x, float) for key, x in values.items()}]
-    if not curves:
+def _scores(run: events.Run) -> plot_scores.Scores | None:
+    """Scores and losses of a run by epoch; None where no epoch is complete."""
+    try:
+        values = compile_scores.compile_run(run, ["updates"])
+    except events.EventsError:
         return None
-    return _svg(plot_scores.plot(curves, METRICS, x="updates"))
+    return {key: np.array(x, float) for key, x in values.items()}
 
 
-def _svg(drawing: figure.Figure) -> str:
-    """A drawing as an element of HTML."""
-    stream = io.StringIO()
+def _curves(found: Mapping[str, plot_scores.Scores]) -> str:
+    """Curves of runs, as an element of HTML."""
+    curves = {name: [scores] for name, scores in found.items()}
+    drawing, stream = plot_scores.plot(curves, METRICS, x="updates"), io.StringIO()
     drawing.savefig(stream, format="svg")
     text = stream.getvalue()
     return text[text.index("<svg") :]
 
 
-def _evaluations(path) -> list[tuple[str, ...]]:
-    """What evaluate has written, oldest first; other files are left out."""
-    rows: list[tuple[str, ...]] = []
-    for file in _evaluation_files(path):
+@dataclasses.dataclass
+class _Evaluation:
+    """What evaluate has written: rows of results, and the first films."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+    films: Sequence[pathlib.Path]
+
+
+def _read_evaluations(path: pathlib.Path) -> list[_Evaluation]:
+    """What evaluate has written to a run, oldest first; other files are left out."""
+    found = []
+    files = sorted(path.glob("evaluation*.json"), key=lambda x: x.stat().st_mtime)
+    for file in files:
         try:
             content = atomic_files.read_json(file)
-            rows += [
+            step = f"step {content['checkpoint']}"
+            rows = [
                 (
-                    f"step {content['checkpoint']}",
+                    step,
                     str(task),
                     str(result["episodes"]),
                     f"{result['mean']:.1f}",
@@ -199,36 +210,30 @@ def _evaluations(path) -> list[tuple[str, ...]]:
                 )
                 for task, result in content["tasks"].items()
             ]
+            films = [pathlib.Path(name) for name in content.get("films", [])[:FILMS]]
         except (ValueError, TypeError, KeyError, AttributeError):
             print(f"Skip {file}: it is no evaluation", file=sys.stderr, flush=True)
-    return rows
-
-
-def _films(path) -> dict[str, list[str]]:
-    """The first films of the newest evaluation that has made any, by title."""
-    found: dict[str, list[str]] = {}
-    for file in _evaluation_files(path):
-        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):
-            content = atomic_files.read_json(file)
-            films = [pathlib.Path(name) for name in content["films"][:FILMS]]
-            sources = [_source(film.read_bytes()) for film in films if _is_gif(film)]
-            if sources:
-                title = f"Evaluation of step {content['checkpoint']}"
-                found = {title: sources}
+        else:
+            found.append(_Evaluation(f"Evaluation of {step}", rows, films))
     return found
+
+
+def _films(found: Sequence[_Evaluation]) -> dict[str, list[str]]:
+    """Films of the newest evaluation that has made any, by title."""
+    for evaluation in reversed(found):
+        films = filter(_is_gif, evaluation.films)
+        if sources := [_source(film.read_bytes()) for film in films]:
+            return {evaluation.title: sources}
+    return {}
 
 
 def _is_gif(path: pathlib.Path) -> bool:
     """Whether it is a film: the name of anything may stand in a file."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(GIF)) == GIF
-
-
-def _evaluation_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """Files of results that evaluate may have written to a run, oldest first."""
-    return sorted(path.glob("evaluation*.json"), key=lambda x: x.stat().st_mtime)
+    with contextlib.suppress(OSError, ValueError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(len(GIF)) == GIF
+    return False
 
 
 def _pictures(images) -> dict[str, list[str]]:
@@ -282,15 +287,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not args.overwrite:
         parser.refuse_existing(args.output)
-    reports, found = [], runs.find_all(args.runs)
-    for name, path in found.items():
+    reports = []
+    for name, path in runs.find_all(args.runs).items():
         try:
             reports.append(read(name, path))
         except (runs.RunError, parameters.ParameterError) as error:
             print(f"Skip {name}: {error}", file=sys.stderr, flush=True)
     if not reports:
         parser.error("there is no run to report")
-    comparison = _curves(found) if len(reports) > 1 else None
+    scores = {report.name: report.scores for report in reports if report.scores}
+    comparison = _curves(scores) if scores and len(reports) > 1 else None
     with atomic_files.writing(args.output) as file:
         file.write(render(reports, comparison))
     size = args.output.stat().st_size / 1e6
@@ -306,14 +312,7 @@ def _make_parser() -> cli.Parser:
         "strips, what the states hold, speed, evaluations, and how to train them "
         "again. The page is a single file of HTML.",
     )
-    parser.add_word(
-        "runs",
-        "--logdir",
-        several=True,
-        type=cli.existing_folder,
-        metavar="RUN",
-        help="folder of a run, or of several runs",
-    )
+    runs.add_runs(parser, "folder of a run, or of several runs")
     parser.add_argument(
         "--output",
         type=cli.output_file(".html"),
