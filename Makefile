@@ -34,7 +34,7 @@ else \
 fi
 endef
 
-.PHONY: venv train demo test test-all lint format benchmark soak clean
+.PHONY: venv train demo test test-all test-scale lint format benchmark soak clean
 
 venv: $(VENV)/.opengl
 
@@ -77,10 +77,15 @@ demo: venv
 	@echo 'The film is logdir/demo/cartpole_balance_001.gif.'
 
 test: lint
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not scale'
 
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) -m 'not scale'
+
+# What takes Ray, or several processes at once; one test after the other.
+test-scale: venv
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test,ray,sweep]'
+	$(BIN)/python -m pytest -m scale tests/scale
 
 lint: venv
 	$(BIN)/ruff check

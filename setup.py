@@ -62,6 +62,7 @@ COMMANDS = {
     "train": "train",
 }
 MP4 = "av>=17,<19"  # Writes videos as MP4.
+RAY = ">=2.60,<2.61"
 # Datasets of episodes. Before 0.5.4, images lost quality; it needs Python 3.11.
 MINARI = "minari[hdf5]>=0.5.4,<0.6; python_version >= '3.11'"
 
@@ -125,6 +126,8 @@ setuptools.setup(
         "minari": [MINARI],
         "mp4": [MP4],
         "play": [PYGAME],  # A window, and keys.
+        "ray": [f"ray{RAY}"],  # Collectors on other machines.
+        "sweep": [f"ray[tune]{RAY}", "optuna>=4,<6"],  # Many runs, on many machines.
         "test": [
             MINARI,
             MP4,
