@@ -71,7 +71,7 @@ def _on_cpu(task: str, minutes: float, **params) -> Experiment:
     return Experiment("cpu", {"tasks": [task], **params}, minutes)
 
 
-def _from_state(task: str, **params) -> Experiment:
+def _from_state(task: str, minutes: float = 60, **params) -> Experiment:
     sizes = {
         "observations": "state",
         "model_size": 64,
@@ -90,10 +90,21 @@ def _from_state(task: str, **params) -> Experiment:
         "image_loss_scale": 30,
         "reward_scale": 100,
     }
-    return Experiment("newhp", {"tasks": [task], **sizes, **params}, minutes=60)
+    return Experiment("newhp", {"tasks": [task], **sizes, **params}, minutes)
 
 
 FURTHER = {"collect_horizons": [24], "summary_horizons": [24]}
+FEW = {"cem_amount": 100, "cem_topk": 10}
+GUIDED = {
+    "planner": "pop_p",
+    "initial_sigma": 0.1,
+    "use_policy": True,
+    "stoch_policy": True,
+    "use_value": True,
+    "marwil_kappa": 0.7,
+    "policy_lr": 1e-3,
+    "value_lr": 2e-3,
+}
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
@@ -102,6 +113,10 @@ EXPERIMENTS = {
     "cartpole_balance_state": _from_state("cartpole_balance"),
     "cartpole_swingup_state": _from_state("cartpole_swingup"),
     "cartpole_swingup_da_state": _from_state("cartpole_swingup_da", **FURTHER),
+    "cheetah_run_cem": _from_state("cheetah_run", 10, **FEW),
+    "cheetah_run_pop_p": _from_state("cheetah_run", 10, **FEW, **GUIDED),
+    "reacher_easy_cem": _from_state("reacher_easy", 10, **FEW),
+    "reacher_easy_pop_p": _from_state("reacher_easy", 10, **FEW, **GUIDED),
     "cartpole_balance_default": Experiment(
         "newhp",
         {"tasks": ["cartpole_balance"], "train_steps": 50_000, "collect_every": 5000},
