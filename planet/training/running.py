@@ -42,8 +42,8 @@ class Experiment:
     """The runs of a logdir that this worker trains, one after the other.
 
     Iterating yields the runs, except those that are finished or that another live
-    worker is training. `current` is the last one; `failed` holds those that ended with
-    an error.
+    worker is training. Those of which that is in doubt come last. `current` is the last
+    one; `failed` holds those that ended with an error.
 
     Use it as a context manager. In it, this process has a temporary folder of its own,
     for a temporary logdir and for what libraries write, such as the code that
@@ -110,14 +110,22 @@ class Experiment:
             _say(f"Removed the temporary folder {self._logdir}")
 
     def __iter__(self) -> Iterator["Run"]:
+        doubtful = []
         for folder in self._folders():
-            run = self.current = Run(
-                folder, self._process_fn, self._ping_every, self._why_finished
-            )
-            if run.acquire():
-                yield run
-                if run.error:
-                    self.failed.append(run)
+            run = Run(folder, self._process_fn, self._ping_every, self._why_finished)
+            yield from self._try(run)
+            if run.is_in_doubt:
+                doubtful.append(run)
+        for run in doubtful:
+            yield from self._try(run)
+
+    def _try(self, run: "Run") -> Iterator["Run"]:
+        """Yields a run if it can be acquired, and notes what became of it."""
+        self.current = run
+        if run.acquire():
+            yield run
+            if run.error:
+                self.failed.append(run)
 
     def _folders(self) -> Iterator[pathlib.Path]:
         """Folders of the runs to try; if only new ones count, creating claims them."""
@@ -170,7 +178,10 @@ class Run:
         self.logdir.mkdir(parents=True, exist_ok=True)
         if self._heartbeat and not self._heartbeat.start():
             owner = self._heartbeat.owner() or "unknown"
-            _say(f"Skip {self.logdir}: worker {owner} is at it")
+            if self.is_in_doubt:
+                _say(f"Put off {self.logdir}: worker {owner} may be at it")
+            else:
+                _say(f"Skip {self.logdir}: worker {owner} is at it")
             return False
         if self._is_finished():  # Another worker finished it in the meantime.
             self._release()
@@ -179,6 +190,11 @@ class Run:
         for mark in (self._fail, self._done):
             mark.unlink(missing_ok=True)
         return True
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether acquiring it once more would tell if another worker is alive."""
+        return self._heartbeat is not None and self._heartbeat.is_in_doubt
 
     def _is_finished(self) -> bool:
         """Whether it is finished, and not to go on; prints why."""
@@ -246,7 +262,11 @@ class Heartbeat:
 
     Hosts' clocks may differ by minutes. Whether a `PING` is stale is told by the clock
     of the file system: by the age of the file compared with one that was just written.
-    A time in the file that contradicts it makes a worker watch whether it is renewed.
+    If a time in the file contradicts it, a worker leaves the run alone at first. When
+    it comes back, it sees, or waits for, whether the file has been renewed since.
+
+    Attributes:
+      is_in_doubt: Whether the run was left alone for that reason.
     """
 
     def __init__(self, folder: pathlib.Path, every: float):
@@ -260,6 +280,9 @@ class Heartbeat:
         self._ping = folder / "PING"
         self._own = folder / f"PING-{self.worker}"
         self._every = every
+        self._doubted: bytes | None = None
+        self._doubted_at = 0.0
+        self.is_in_doubt = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
@@ -346,7 +369,7 @@ class Heartbeat:
             moved.unlink()
 
     def _is_alive(self, ping: bytes) -> bool:
-        """Whether a worker renews the heartbeat; waits if that is not plain to see."""
+        """Whether a worker renews the heartbeat, or may, if it is not plain to see."""
         worker, written = _parse(ping)
         if worker is None:
             return False
@@ -357,13 +380,16 @@ class Heartbeat:
                 return False
         if abs(time.time() - written) < patience:
             return True
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
+        if self._doubted is None:
+            self._doubted, self._doubted_at = ping, time.monotonic()
+            self.is_in_doubt = True
+            return True
+        self.is_in_doubt = False
+        deadline = self._doubted_at + patience
+        while self._read() == self._doubted and time.monotonic() < deadline:
             time.sleep(min(self._every / 10, 1))
             interruption.check()
-            if self._read() != ping:
-                return True
-        return False
+        return self._read() != self._doubted
 
     def _read(self) -> bytes | None:
         try:
