@@ -131,6 +131,7 @@ setuptools.setup(
         "test": [
             MINARI,
             MP4,
+            "greenlet>=3.2,<4",  # A thousand simulated workers.
             "hypothesis>=6.150,<7",
             "import-linter>=2.15,<3",  # Who may import whom.
             "mypy>=2.4,<2.5",  # A new minor version may find more.

@@ -21,6 +21,7 @@ import numpy as np
 from planet.tools import atomic_files, npz
 
 REQUIRED = ("action", "reward")
+SUFFIX = ".npz"
 PHASES = ("train", "test")  # A run has a folder of episodes for each.
 
 
@@ -59,7 +60,7 @@ def new_name(folder: str | os.PathLike, identity: object = None) -> str:
             return found.name
     _newest = max(_newest + 1, time.time_ns())
     now = datetime.datetime.fromtimestamp(_newest / 1e9, datetime.timezone.utc)
-    return f"{now:%Y%m%dT%H%M%S}-{_newest:016x}{digest}.npz"
+    return f"{now:%Y%m%dT%H%M%S}-{_newest:016x}{digest}{SUFFIX}"
 
 
 def recording(folder: str | os.PathLike | None, identity: object) -> dict[str, str]:
@@ -72,8 +73,9 @@ def recording(folder: str | os.PathLike | None, identity: object) -> dict[str, s
 
 def find(folder: str | os.PathLike, identity: object) -> pathlib.Path | None:
     """The episode of that identity, see `new_name`; None if there is none."""
-    found = pathlib.Path(folder).glob(f"*{_digest(identity)}.npz")
-    return next(found, None)
+    end = f"{_digest(identity)}{SUFFIX}"
+    found = (name for name in _list(folder) if name.endswith(end))
+    return next((pathlib.Path(folder, name) for name in found), None)
 
 
 _newest = 0  # Nanoseconds, of the last name.
@@ -231,6 +233,27 @@ def _named(path: str | os.PathLike) -> Iterator[None]:
         raise TornEpisodeError(path, str(error)) from error
 
 
-def scan(folder: str | os.PathLike) -> list[pathlib.Path]:
-    """Lists the episode files of a folder, oldest first."""
-    return sorted(pathlib.Path(folder).glob("*.npz"))
+def scan(folder: str | os.PathLike, newest: int | None = None) -> list[pathlib.Path]:
+    """Lists the episode files of a folder, oldest first.
+
+    Args:
+      folder: The folder; if there is none, it has no files.
+      newest: How many to list at most; None: all. It takes time to make a path.
+    """
+    names = sorted(_list(folder))
+    if newest is not None:
+        names = names[max(0, len(names) - newest) :]
+    return [pathlib.Path(folder, name) for name in names]
+
+
+def count(folder: str | os.PathLike) -> int:
+    """Number of episode files in a folder."""
+    return len(_list(folder))
+
+
+def _list(folder: str | os.PathLike) -> list[str]:
+    """Names of the episode files of a folder, in any order."""
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(SUFFIX)]
+    except FileNotFoundError:
+        return []

@@ -65,7 +65,8 @@ class Folder:
             # A file that comes in the same tick of the clock would go unnoticed.
             settled = time.time_ns() - changed > SETTLED
             self._listed = changed if settled else 0
-            self._names = episode_files.scan(self.path)
+            newest = self._max_episodes + len(self._torn)
+            self._names = episode_files.scan(self.path, newest)
         names = list(filter(self.is_readable, self._names))
         names = names[-self._max_episodes :]
         for name in self._cache.keys() - set(names):
@@ -82,6 +83,7 @@ class Folder:
             if name not in self._torn:
                 print(f"Skipping an episode: {error}", file=sys.stderr, flush=True)
             self._torn.add(name)
+            self._listed = 0  # An older one takes its place.
             return None
         if self._discount is not None:
             episode["return"] = returns_to_go(episode["reward"], self._discount)

@@ -124,7 +124,7 @@ def collect_seed_episodes(
     amount = config.num_seed_episodes
     for phase, folder in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
-        found = len(episode_files.scan(folder))
+        found = episode_files.count(folder)
         for index, task in enumerate(tasks):
             missing = min(amount, (index + 1) * amount - found)
             if missing <= 0:

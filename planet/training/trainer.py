@@ -139,7 +139,7 @@ def train(
             datasets,
             episodes.collect,
             episodes.test,
-            lambda phase: len(episode_files.scan(folders[phase])),
+            lambda phase: episode_files.count(folders[phase]),
             simulations.EnvSteps(tasks, folders["train"]).count,
         )
 

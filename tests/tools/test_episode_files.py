@@ -63,8 +63,18 @@ def test_scan_lists_episodes_in_the_order_of_time(tmp_path):
     assert found == [names[1], names[0], names[2]]
 
 
+def test_scan_lists_the_newest_only_if_asked(tmp_path):
+    paths = [episode_files.write(tmp_path, make_episode()) for _ in range(3)]
+    (tmp_path / "notes.txt").touch()
+    assert episode_files.scan(tmp_path, 2) == paths[1:]
+    assert episode_files.scan(tmp_path, 0) == []
+    assert episode_files.scan(tmp_path, 5) == paths
+    assert episode_files.count(tmp_path) == 3
+
+
 def test_scan_of_a_missing_folder_finds_nothing(tmp_path):
     assert episode_files.scan(tmp_path / "missing") == []
+    assert episode_files.count(tmp_path / "missing") == 0
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path):

@@ -145,6 +145,15 @@ def test_only_the_newest_episodes_count_and_stay_in_memory(folder):
     assert set(files._cache) == {files.names()[0]}
 
 
+def test_an_older_episode_takes_the_place_of_a_torn_one(folder):
+    names = episode_files.scan(folder)
+    names[-1].write_bytes(b"PK\x03\x04 torn")
+    files = numpy_episodes.Folder(folder, 2)
+    assert files.names() == names[-2:]
+    assert files.read(names[-1]) is None
+    assert files.names() == names[-3:-1]
+
+
 def test_memory_for_episodes_is_bounded(folder):
     names = episode_files.scan(folder)
     size = sum(array.nbytes for array in make_episode(0, 12).values())
@@ -157,7 +166,8 @@ def test_memory_for_episodes_is_bounded(folder):
 def test_an_unchanged_folder_is_not_listed_again(folder, monkeypatch):
     listed = []
     scan = episode_files.scan
-    monkeypatch.setattr(episode_files, "scan", lambda x: listed.append(x) or scan(x))
+    watched = lambda *arguments: listed.append(arguments) or scan(*arguments)  # noqa: E731
+    monkeypatch.setattr(episode_files, "scan", watched)
     os.utime(folder, (1, 1))
     files = numpy_episodes.Folder(folder, 100)
     before = [files.names() for _ in range(3)]
