@@ -94,7 +94,13 @@ def _from_state(task: str, minutes: float = 60, **params) -> Experiment:
 
 
 FURTHER = {"collect_horizons": [24], "summary_horizons": [24]}
-FEW = {"cem_amount": 100, "cem_topk": 10}
+QUICK = {
+    "cem_amount": 100,
+    "cem_topk": 10,
+    "collect_every": 1600,
+    "collect_batch_size": 4,
+}
+RUNNING = {**QUICK, "reward_scale": 1000}  # The rewards of a slow cheetah are small.
 GUIDED = {
     "planner": "pop_p",
     "initial_sigma": 0.1,
@@ -113,10 +119,10 @@ EXPERIMENTS = {
     "cartpole_balance_state": _from_state("cartpole_balance"),
     "cartpole_swingup_state": _from_state("cartpole_swingup"),
     "cartpole_swingup_da_state": _from_state("cartpole_swingup_da", **FURTHER),
-    "cheetah_run_cem": _from_state("cheetah_run", 10, **FEW),
-    "cheetah_run_pop_p": _from_state("cheetah_run", 10, **FEW, **GUIDED),
-    "reacher_easy_cem": _from_state("reacher_easy", 10, **FEW),
-    "reacher_easy_pop_p": _from_state("reacher_easy", 10, **FEW, **GUIDED),
+    "cheetah_run_cem": _from_state("cheetah_run", 8, **RUNNING),
+    "cheetah_run_pop_p": _from_state("cheetah_run", 8, **RUNNING, **GUIDED),
+    "reacher_easy_cem": _from_state("reacher_easy", 8, **QUICK),
+    "reacher_easy_pop_p": _from_state("reacher_easy", 8, **QUICK, **GUIDED),
     "cartpole_balance_default": Experiment(
         "newhp",
         {"tasks": ["cartpole_balance"], "train_steps": 50_000, "collect_every": 5000},
