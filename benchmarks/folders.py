@@ -70,7 +70,7 @@ def fill(folder: pathlib.Path, amount: int) -> None:
     """Puts episodes into a folder; most of them are links to others."""
     source = None
     for number in range(amount):
-        name = episode_files.new_name(os.devnull, number)
+        name = episode_files.new_name(folder)
         if number % LINKS == 0:
             source = episode_files.write(folder, episode(number), name)
         else:

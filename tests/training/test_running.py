@@ -329,6 +329,29 @@ def test_a_clock_that_is_wrong_makes_a_worker_watch(skew, tmp_path):
     beat.join()
 
 
+def test_runs_in_doubt_are_put_off_until_the_others_are_done(tmp_path, capsys):
+    for number in (1, 2):
+        write_ping(tmp_path / f"{number:05}" / "PING", time.time() + 600)
+
+    def process(logdir):
+        if logdir.name == "00003":  # Meanwhile, one of the other workers is heard of.
+            write_ping(tmp_path / "00001" / "PING", time.time() + 601)
+        yield from count(logdir)
+
+    found = scores(tmp_path, process, num_runs=3, ping_every=0.5)
+    assert list(found) == ["00003", "00002"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"Put off {tmp_path}/00001: worker other may be at it",
+        f"Put off {tmp_path}/00002: worker other may be at it",
+        f"Start run {tmp_path}/00003",
+        f"Finished run {tmp_path}/00003",
+        f"Skip {tmp_path}/00001: worker other is at it",
+        f"Continue run {tmp_path}/00002",
+        f"Finished run {tmp_path}/00002",
+    ]
+
+
 def test_single_worker_waits_for_nobody(tmp_path):
     ping = json.dumps({"worker": "killed", "time": time.time()})
     (tmp_path / "00001").mkdir()
