@@ -97,8 +97,10 @@ FURTHER = {"collect_horizons": [24], "summary_horizons": [24]}
 QUICK = {
     "cem_amount": 100,
     "cem_topk": 10,
-    "collect_every": 1600,
+    "train_steps": 8000,
+    "collect_every": 8000,
     "collect_batch_size": 4,
+    "learning_rate_drop": 80_000,
 }
 RUNNING = {**QUICK, "reward_scale": 1000}  # The rewards of a slow cheetah are small.
 GUIDED = {
