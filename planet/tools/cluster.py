@@ -32,18 +32,31 @@ class Cluster(NamedTuple):
     """The processes that train together.
 
     Attributes:
-      addresses: where each listens, HOST:PORT; first that of the chief, which is the
-        job `chief`, or the first `worker` where there is none.
+      addresses: where each listens, HOST:PORT, by its job and its index there; first
+        that of the chief, which is the job `chief`, or the first `worker` where there
+        is none.
       rank: which of them this process is, from 0.
     """
 
-    addresses: list[str]
+    addresses: dict[tuple[str, int], str]
     rank: int
 
     @property
     def is_chief(self) -> bool:
         """Whether this process trains, and the others help with updates."""
         return self.rank == 0
+
+    def lost(self, reason: str) -> LostError:
+        """An error that names the processes that what TensorFlow says is about."""
+        named = re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", reason)
+        found = {self.addresses.get((job, int(index))) for job, index in named}
+        names = sorted(name for name in found if name) or [*self.addresses.values()]
+        cause = re.search(r"(?s:.*)aborted by: ([^\n]{,200})", reason)
+        said = cause[1] if cause else " ".join(reason.split())[:200]
+        return LostError(
+            f"another process, {' or '.join(names)}, has ended or cannot be reached "
+            f"({said})"
+        )
 
 
 def read() -> Cluster:
@@ -76,11 +89,15 @@ def _parse(values: Any) -> Cluster:
             raise ValueError(f"{job} must be a list of addresses, not {addresses!r}")
     if len(jobs.get("chief", [])) > 1:
         raise ValueError("there can be only one chief")
-    addresses = [address for job in JOBS for address in jobs.get(job, [])]
-    for address in addresses:
+    addresses = {
+        (job, index): address
+        for job in JOBS
+        for index, address in enumerate(jobs.get(job, []))
+    }
+    for address in addresses.values():
         if not isinstance(address, str) or not re.fullmatch(r".+:[0-9]{1,5}", address):
             raise ValueError(f"an address is HOST:PORT, not {address!r}")
-    if len(set(addresses)) < len(addresses):
+    if len(set(addresses.values())) < len(addresses):
         raise ValueError("two of the addresses are the same")
     task = _mapping(values.get("task"), "task")
     job, index = task.get("type"), task.get("index")
@@ -93,7 +110,7 @@ def _parse(values: Any) -> Cluster:
         raise ValueError(
             f"the index of the task must be from 0 to {amount - 1}, not {index!r}"
         )
-    return Cluster(addresses, addresses.index(jobs[job][index]))
+    return Cluster(addresses, [*addresses].index((job, index)))
 
 
 def _mapping(value: Any, what: str) -> Mapping[Any, Any]:

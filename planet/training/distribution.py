@@ -35,6 +35,15 @@ Define = Callable[[ml_collections.ConfigDict, Mapping[str, Sequence[int]]], Sequ
 # Of messages from the chief, so far from those that strategies number upwards.
 GROUP = 2**30
 PROBE = 1.0  # Seconds between looks at whether the others are there.
+# What TensorFlow raises where another process has ended.
+_GONE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
 PATIENCE = 30  # Seconds for the others to hear that they are to end.
 
 
@@ -301,11 +310,8 @@ class Processes(Distribution):
         """Turns the error that follows from the end of another process into its own."""
         try:
             yield
-        except tf.errors.OpError as error:
-            raise cluster.LostError(
-                f"another process of {', '.join(self._cluster.addresses)} has ended or "
-                f"cannot be reached: {' '.join(error.message.split())}"
-            ) from error
+        except _GONE as error:
+            raise self._cluster.lost(error.message) from error
 
 
 # Collective operations are told apart by their keys, so each size has its own.

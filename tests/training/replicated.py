@@ -27,7 +27,7 @@ SIZES = {
     "model_size": 8,
     "state_size": 4,
     "free_nats": 0.1,
-    "gradient_clipping": 5.0,
+    "gradient_clipping": 1.0,
 }
 UPDATES = 3
 

@@ -26,15 +26,42 @@ MODELS = {
 }
 
 
+START = """
+import json
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * {devices},
+)
+from planet.scripts import configs, train
+from planet.training import distribution
+"""
+
+
 @pytest.fixture
 def updates(run_python):
     """What came of updates with parameters, by so many devices of a process."""
 
     def run(devices, *params):
         text = json.dumps(params)
-        done = run_python("-m", "tests.training.replicated", devices, text)
+        program = "tests.training.replicated"
+        done = run_python("-m", program, devices, text, timeout=600)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture
+def run_on_devices(run_python):
+    """What a program prints that has so many devices, and names with these values."""
+
+    def run(devices, program, **values):
+        given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        start = START.format(devices=devices)
+        done = run_python("-c", start + given + program)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return run
 
@@ -89,12 +116,59 @@ def test_a_single_replica_changes_nothing(updates):
     assert mirrored == alone
 
 
+# Mean and variance over the replicas of a number that each draws, with two seeds.
+DRAWN = """
+import tensorflow as tf
+from planet.tools import noise, replicas
+
+def draw(batch, seed):
+    with noise.stream(seed):
+        drawn = noise.normal([])
+    mean = replicas.mean(drawn)
+    return mean, replicas.mean((drawn - mean) ** 2)
+
+function = distribution.find(configs.load("debug", {"distribute": "mirrored"})).function
+compiled = function(draw, "never")
+for number in (0, 1, 0):
+    batch, seed = {"length": tf.ones([4])}, tf.constant([0, number])
+    print(*(float(x) for x in compiled(batch, seed)))
+"""
+
+
+def test_replicas_have_noise_of_their_own(run_on_devices):
+    lines = run_on_devices(2, DRAWN).splitlines()
+    first, second, again = ([float(x) for x in line.split()] for line in lines)
+    assert first == again != second
+    assert min(first[1], second[1]) > 0.01
+
+
+TRAINED = """
+for steps, distribute in ((12, "mirrored"), (24, "mirrored"), (36, "none")):
+    params = {**PARAMS, "max_steps": steps, "distribute": distribute}
+    command = ["--logdir", LOGDIR, "--config", "debug", "--params", json.dumps(params)]
+    assert train.main(command) == 0
+"""
+
+
 @pytest.mark.slow
-def test_replicas_have_noise_of_their_own(updates):
-    """If both halves of a batch are alike, their losses differ by noise alone."""
-    cases = [{"overshooting": 0, "distribute": x} for x in ("none", "mirrored")]
-    alone, mirrored = updates(2, *cases)
-    for key in ("total", "zero_step/divergence"):
-        assert alone["scalars"][0][key] != pytest.approx(
-            mirrored["scalars"][0][key], rel=1e-4
-        )
+def test_a_run_trains_and_goes_on(run_on_devices, tmp_path):
+    params = {
+        "tasks": ["dummy"],
+        "isolate_envs": "thread",
+        "observations": "state",
+        "action_repeat": 100,
+        "batch_shape": [4, 10],
+        "train_steps": 8,
+        "test_steps": 4,
+        "use_policy": True,
+        "use_value": True,
+        "seed": 1,
+    }
+    out = run_on_devices(2, TRAINED, PARAMS=params, LOGDIR=str(tmp_path))
+    assert out.count("by 2 replicas.") == 2
+    assert "Continue from the checkpoint of step 12." in out
+    assert "Continue from the checkpoint of step 24." in out
+    lines = (tmp_path / "00001" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == [8, 12, 20, 24, 32, 36]
+    assert (tmp_path / "00001" / "DONE").exists()
