@@ -223,6 +223,12 @@ class Processes(Distribution):
         settings = {**config.to_dict(), "precision": products}
         self._tell({"kind": "run", "config": settings, "spec": dict(data_spec)})
 
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Context in which all processes create the variables of their replicas."""
+        with self._lost(), super().scope():
+            yield
+
     def share(self, variables: Sequence) -> None:
         """Gives the variables of all replicas the values that they have here."""
         self._tell({"kind": "weights"}, [variable.numpy() for variable in variables])

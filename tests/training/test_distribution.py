@@ -110,6 +110,7 @@ def test_xla_compiles_what_replicas_do_between_waiting_for_one_another(updates):
     assert_equal(compiled, alone)
 
 
+@pytest.mark.slow
 def test_a_single_replica_changes_nothing(updates):
     cases = [{"overshooting": 0, "distribute": x} for x in ("none", "mirrored")]
     alone, mirrored = updates(1, *cases)
