@@ -100,7 +100,7 @@ def _parse(values: Any) -> Cluster:
     if len(set(addresses.values())) < len(addresses):
         raise ValueError("two of the addresses are the same")
     task = _mapping(values.get("task"), "task")
-    job, index = task.get("type"), task.get("index")
+    job, index = str(task.get("type")), task.get("index")
     if job not in jobs:
         raise ValueError(
             f"the type of the task must be {' or '.join(jobs)}, not {job!r}"
