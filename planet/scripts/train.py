@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import functools
 import json
+import os
 import pathlib
 import sys
 import textwrap
@@ -129,10 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                     for _ in run:
                         pass
         except cluster.LostError as error:
-            print(f"{PROG}: error: {error}", file=sys.stderr)
             if args.logdir:
                 print("The same command on all of them continues.", flush=True)
-            return 1
+            print(f"{PROG}: error: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # TensorFlow would wait for the process that is gone.
         except OSError as error:  # About folders; errors in a run are recorded there.
             print(f"{PROG}: error: {error}", file=sys.stderr)
             return 1
