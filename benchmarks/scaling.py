@@ -37,6 +37,7 @@ ROLE = "PLANET_SCALING"  # Settings of a replica, in its environment.
 ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
+@cli.main(PROG)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures, prints a table and a projection, and writes them as JSON."""
     parser = _make_parser()
@@ -110,6 +111,8 @@ def measure(
             )
             processes.append(process)
         output, *_ = [process.communicate()[0] for process in processes]
+        if any(process.returncode for process in processes):
+            raise ChildProcessError("a replica has failed")
     finally:
         for process in processes:
             process.kill()
