@@ -103,6 +103,7 @@ benchmark: venv
 	$(BIN)/python -m benchmarks.collecting
 	$(BIN)/python -m benchmarks.models --updates 10
 	$(BIN)/python -m benchmarks.sizes
+	$(BIN)/python -m benchmarks.scaling
 
 # What a run survives: hours of interrupts, kills, faults and damaged files.
 soak: venv

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import ml_collections
+
 from planet.scripts import train as script
 from planet.training import running, trainer
 
@@ -27,19 +29,26 @@ def train(
         removed at the end.
 
     Returns:
-      The result of each phase, as it ends; nothing if the run is finished already.
+      The result of each phase, as it ends; nothing if the run is finished already, or
+      in a process that only helps another one: `distribute: multi_worker`.
 
     Raises:
       ValueError: the settings cannot be used; nothing has been created.
       Exception: what went wrong in training; the run's file `FAIL` has the traceback.
+      LostError: another process that takes part has ended; the same call goes on.
     """
     folder = None if logdir is None else pathlib.Path(logdir).expanduser()
     settings, given = script.prepare(config, dict(params or {}), folder)
-    return _phases(script.make_experiment(settings, given, folder))
+    return _phases(settings, script.make_experiment(settings, given, folder))
 
 
-def _phases(runs: running.Experiment) -> Iterator[trainer.Phase]:
-    with runs as experiment:
+def _phases(
+    settings: ml_collections.ConfigDict, runs: running.Experiment
+) -> Iterator[trainer.Phase]:
+    if not script.is_chief(settings):
+        script.follow(settings)
+        return
+    with script.joined(settings), runs as experiment:
         for run in experiment:
             yield from run
             if run.error:

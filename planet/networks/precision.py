@@ -33,6 +33,11 @@ def scope(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def resolve(precision: str) -> str:
+    """One of `POLICIES`: the given one, or for `auto` the one that is `fastest`."""
+    return fastest() if precision == "auto" else precision
+
+
 def fastest() -> str:
     """The precision in which this processor computes typical products fastest.
 

@@ -180,6 +180,13 @@ PARAMETERS = {
         kinds.choice(("auto", "always", "never"), "jit"),
         "whether XLA compiles updates and decisions; auto: on accelerators",
     ),
+    "distribute": _P(
+        "none",
+        kinds.choice(("none", "mirrored", "multi_worker"), "distribute"),
+        "who computes updates, each with a share of the batch: none, mirrored (all "
+        "accelerators of this machine), multi_worker (those of the processes in "
+        "TF_CONFIG, too); the command's counts, whatever a run had",
+    ),
     # Losses.
     "image_loss_scale": _P(
         1.0, kinds.number(0), "scale of the loss of images, or of other observations"

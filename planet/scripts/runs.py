@@ -380,8 +380,9 @@ def raise_max_steps(
 def differences(
     lhs: ml_collections.ConfigDict, rhs: ml_collections.ConfigDict
 ) -> list[str]:
-    """Names of the parameters that differ between two configs."""
-    return [key for key in configs.PARAMETERS if lhs[key] != rhs[key]]
+    """Names of the parameters that differ between the configs of two runs."""
+    kept = (key for key in configs.PARAMETERS if key != "distribute")
+    return [key for key in kept if lhs[key] != rhs[key]]
 
 
 def _is_run(folder: pathlib.Path) -> bool:

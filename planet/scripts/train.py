@@ -6,12 +6,15 @@ TensorFlow is imported only inside functions: spawned workers import this module
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import functools
 import json
+import os
 import pathlib
 import sys
 import textwrap
-from collections.abc import Container, Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from planet.tools import interruption
@@ -24,7 +27,7 @@ import ml_collections
 from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import configs, rules, runs, tasks
-from planet.tools import cli, parameters, tensorflow_start
+from planet.tools import cli, cluster, parameters, tensorflow_start
 from planet.training import running, seeding
 
 PROG = "planet.scripts.train"
@@ -63,7 +66,9 @@ def process(
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)
     else:
         runs.save_config(config, path, note=True)
-        config = runs.read_config(path)
+        given, config = config, runs.read_config(path)
+    with config.unlocked():
+        config.distribute = given.distribute
     note = None
     if temporary:
         note = f"Temporary: {logdir.parent} is removed at the end; --logdir keeps runs."
@@ -108,17 +113,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with interruption.at_once():
                 config, given = _read_settings(args, parser)
-            with make_experiment(
-                config,
-                given,
-                args.logdir,
-                num_runs=args.num_runs,
-                ping_every=args.ping_every,
-                resume_runs=args.resume_runs,
-            ) as experiment:
+            if not is_chief(config):
+                return follow(config)
+            with (
+                joined(config),
+                make_experiment(
+                    config,
+                    given,
+                    args.logdir,
+                    num_runs=args.num_runs,
+                    ping_every=args.ping_every,
+                    resume_runs=args.resume_runs,
+                ) as experiment,
+            ):
                 for run in experiment:
                     for _ in run:
                         pass
+        except cluster.LostError as error:
+            if args.logdir:
+                print("The same command on all of them continues.", flush=True)
+            print(f"{PROG}: error: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # TensorFlow would wait for the process that is gone.
         except OSError as error:  # About folders; errors in a run are recorded there.
             print(f"{PROG}: error: {error}", file=sys.stderr)
             return 1
@@ -161,6 +176,10 @@ def prepare(
         raise parameters.ParameterError(message)
     if logdir and resume_runs and "tasks" in given:
         _check_tasks(logdir, num_runs, config.tasks)
+    if config.distribute != "none":
+        _check_replicas(config)
+        if not is_chief(config):
+            return config, given
     chosen = tasks.load(config)
     starts = _starts_runs(logdir, num_runs, resume_runs)
     if config.seed_dataset is not None and starts:
@@ -174,6 +193,50 @@ def prepare(
     for line in rules.describe_episodes(chosen):
         print(line, flush=True)
     return config, given
+
+
+def is_chief(config: ml_collections.ConfigDict) -> bool:
+    """Whether this process trains runs, rather than helping another one."""
+    return config.distribute != "multi_worker" or cluster.read().is_chief
+
+
+@contextlib.contextmanager
+def joined(config: ml_collections.ConfigDict) -> Iterator[None]:
+    """Context in which the other processes that help with updates are there, if any.
+
+    Args:
+      config: The settings.
+    """
+    if config.distribute != "multi_worker":
+        yield
+        return
+    with interruption.at_once():
+        tensorflow_start.load()
+        from planet.training import distribution
+
+        replicas = distribution.find(config)
+    with replicas.joined():
+        yield
+
+
+def follow(config: ml_collections.ConfigDict) -> int:
+    """Helps the chief with updates until it has ended; returns the exit code.
+
+    The first signal is left to the chief; a second one ends the process.
+
+    Args:
+      config: The settings.
+
+    Raises:
+      LostError: The chief, or another process, has ended.
+    """
+    with interruption.at_once():
+        tensorflow_start.load()
+        from planet.training import trainer
+
+    # In a thread, so that signals are noticed while it waits for the chief.
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        return executor.submit(trainer.follow, config).result()
 
 
 def make_experiment(
@@ -245,6 +308,16 @@ def _check_tasks(logdir: pathlib.Path, num_runs: int, names: Sequence[str]) -> N
                 f"{path.parent} learns {', '.join(own)}, not {', '.join(names)}; "
                 "other tasks need another --logdir"
             )
+
+
+def _check_replicas(config: ml_collections.ConfigDict) -> None:
+    """Refuses settings with which the replicas could not share the updates."""
+    if config.distribute == "multi_worker":
+        cluster.read()
+    tensorflow_start.load()
+    from planet.training import distribution
+
+    distribution.check(config)
 
 
 def _find_checkpoint(

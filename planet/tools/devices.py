@@ -45,6 +45,10 @@ def function(compute: Callable, jit: str) -> Callable:
       jit: `always` or `never` uses XLA; `auto` does on accelerators. On processors it
         takes minutes to compile, and what it makes of convolutions is slower.
     """
+    return tf.function(compute, jit_compile=uses_xla(jit) or None)
+
+
+def uses_xla(jit: str) -> bool:
+    """Whether XLA compiles functions; `jit` as for `function`."""
     accelerated = bool(tf.config.list_physical_devices("GPU"))
-    compiles = jit == "always" or (jit == "auto" and accelerated)
-    return tf.function(compute, jit_compile=compiles or None)
+    return jit == "always" or (jit == "auto" and accelerated)

@@ -12,12 +12,21 @@ counters.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-_streams: list[_Stream] = []
+
+class _Open(threading.local):
+    """The streams that are open; replicas are traced in threads of their own."""
+
+    def __init__(self):
+        self.streams: list[_Stream] = []
+
+
+_open = _Open()
 
 
 class _Stream:
@@ -43,23 +52,23 @@ def stream(seed: tf.Tensor | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    _streams.append(_Stream(tf.convert_to_tensor(seed)))
+    _open.streams.append(_Stream(tf.convert_to_tensor(seed)))
     try:
         yield
     finally:
-        _streams.pop()
+        _open.streams.pop()
 
 
 def seed() -> tf.Tensor:
     """A seed [2] of its own for every call."""
-    if not _streams:
+    if not _open.streams:
         return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
-    return _streams[-1].next_seed()
+    return _open.streams[-1].next_seed()
 
 
 def normal(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
     """Standard normal noise of the given shape."""
-    if not _streams:
+    if not _open.streams:
         return tf.random.normal(shape, dtype=dtype)
     return tf.random.stateless_normal(shape, seed(), dtype=dtype)
 
@@ -104,14 +113,14 @@ def _colouring(length: int, exponent: float) -> np.ndarray:
 
 def uniform(shape: Sequence[int] | tf.Tensor, dtype=tf.float32) -> tf.Tensor:
     """Uniform noise in [0, 1) of the given shape."""
-    if not _streams:
+    if not _open.streams:
         return tf.random.uniform(shape, dtype=dtype)
     return tf.random.stateless_uniform(shape, seed(), dtype=dtype)
 
 
 def categorical(logits: tf.Tensor, amount: int) -> tf.Tensor:
     """Draws `amount` classes, int32 [N, amount], for each row of logits [N, A]."""
-    if not _streams:
+    if not _open.streams:
         return tf.random.categorical(logits, amount, tf.int32)
     return tf.random.stateless_categorical(logits, amount, seed(), tf.int32)
 

@@ -27,8 +27,8 @@ def pairwise_errors(mean: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return 0.5 * (squares + shape[-1] * math.log(2 * math.pi))
 
 
-def best_later_error(errors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean over steps of the smallest error against any strictly later step.
+def best_later_errors(errors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The smallest error of each step against any strictly later one.
 
     Source: Jayaraman et al. 2018, "Time-agnostic prediction: predicting predictable
     video frames", equation 2.
@@ -38,10 +38,18 @@ def best_later_error(errors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
       mask: valid steps, bool [B, T].
 
     Returns:
-      Scalar, the mean over the valid steps that have a valid later one; 0 if none has.
+      Errors [B, T], which count where `has_later` is true.
     """
+    valid = mask_lib.apply(errors, _later(mask), errors.dtype.max)
+    return tf.reduce_min(valid, -1)
+
+
+def has_later(mask: tf.Tensor) -> tf.Tensor:
+    """Which of the valid steps have a valid later one, bool [B, T]."""
+    return tf.reduce_any(_later(mask), -1)
+
+
+def _later(mask: tf.Tensor) -> tf.Tensor:
+    """Which valid steps are later than which, bool [B, T, T]."""
     steps = tf.range(mask.shape[1])
-    later = (steps[:, None] < steps) & mask[:, :, None] & mask[:, None, :]
-    best = tf.reduce_min(mask_lib.apply(errors, later, errors.dtype.max), -1)
-    counts = tf.reshape(tf.reduce_any(later, -1), [-1])
-    return mask_lib.mean(tf.reshape(best, [-1]), counts, 0)
+    return (steps[:, None] < steps) & mask[:, :, None] & mask[:, None, :]

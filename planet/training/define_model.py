@@ -18,6 +18,7 @@ from planet.tools import (
     noise,
     overshooting,
     preprocess,
+    replicas,
     tf1_checkpoint,
     time_agnostic,
     unroll,
@@ -41,9 +42,7 @@ def define_model(
       The model, ready to be trained, restored or used.
     """
     devices.prepare(config.tf32)
-    products = config.precision
-    if products == "auto":
-        products = precision.fastest()
+    products = precision.resolve(config.precision)
     with precision.scope(products):
         cell, encoder, heads, tap_cell = _define_parts(config, data_spec)
         behavior = _define_behavior(config, data_spec)
@@ -200,6 +199,8 @@ class Model(tf.Module):
             key: keras.optimizers.Adam(0.0, epsilon=epsilon)
             for key, epsilon in epsilons.items()
         }
+        self._terms = replicas.part(self._terms_and_states, config.jit)
+        self._descend = replicas.part(self._descend_by, config.jit)
 
     @property
     def variables_by_optimizer(self) -> dict[str, list[keras.Variable]]:
@@ -218,6 +219,13 @@ class Model(tf.Module):
     def trainable_variables(self) -> list[keras.Variable]:
         """All variables of encoder, cell, heads, policy and value."""
         return [v for group in self.variables_by_optimizer.values() for v in group]
+
+    @property
+    def state(self) -> list[keras.Variable | tf.Variable]:
+        """All that an update changes."""
+        optimizers = (x for o in self.optimizers.values() for x in o.variables)
+        moving = self._marwil.variables if self._marwil else ()
+        return [*self.trainable_variables, *optimizers, *moving]
 
     @property
     def observation(self) -> str:
@@ -321,6 +329,32 @@ class Model(tf.Module):
           Losses, and metrics: mean entropies of prior and posterior and the divergence
           between them before free nats, in nats per step; and those of `marwil`.
         """
+        return replicas.mean(self._shares(data, seed))
+
+    def _shares(self, data, seed) -> tuple[dict, dict]:
+        """What `evaluate` returns, as the mean over the replicas of what each returns.
+
+        The data is this replica's share of a batch.
+        """
+        terms, metrics, posterior, data, mask = self._terms(data, seed)
+        if self.tap_cell:
+            steps = replicas.Valid(time_agnostic.has_later(mask))
+            for key in self.heads:
+                errors = terms[f"time_agnostic/{key}"]
+                terms[f"time_agnostic/{key}"] = steps.mean(errors)
+        behavior, more = self._behavior_losses(posterior, data, mask)
+        joined = terms if self._config.detach_policy else {**terms, **behavior}
+        total = sum(self._scale(key) * value for key, value in joined.items())
+        return {**terms, **behavior, "total": total}, {**metrics, **more}
+
+    def _terms_and_states(self, data, seed) -> tuple:
+        """What there is but for policy and value.
+
+        Returns:
+          Loss terms, scalars but for the errors [B, T] of `time_agnostic`; metrics;
+          posteriors, entries [B, T, ...]; the prepared data; which steps are valid,
+          bool [B, T].
+        """
         config = self._config
         with noise.stream(seed):
             data = self.prepare(data)
@@ -344,16 +378,13 @@ class Model(tf.Module):
             terms |= self._time_agnostic_losses(
                 self.tap_cell, tap_posterior, data, mask
             )
-        behavior, metrics = self._behavior_losses(posterior, data, mask)
-        joined = terms if config.detach_policy else {**terms, **behavior}
-        total = sum(self._scale(key) * value for key, value in joined.items())
         divergence = self.cell.divergence_from_states(posterior, prior, mask)
-        return {**terms, **behavior, "total": total}, {
+        metrics = {
             "zs_entropy": _mean_of_sequences(self._entropy(posterior, mask), mask),
             "zs_prior_entropy": _mean_of_sequences(self._entropy(prior, mask), mask),
             "zs_divergence": _mean_of_sequences(divergence, mask),
-            **metrics,
         }
+        return terms, metrics, posterior, data, mask
 
     def update(
         self,
@@ -372,28 +403,37 @@ class Model(tf.Module):
           Losses and metrics as of `evaluate`, before the step; the metrics hold the
           norm of each optimizer's gradient before clipping too.
         """
-        groups = self.variables_by_optimizer
         with tf.GradientTape() as tape:
-            losses, metrics = self.evaluate(data, seed)
+            losses, metrics = self._shares(data, seed)
         targets = [losses["total"]]
         if self._config.detach_policy:
             targets += [losses[f"zero_step/{key}"] for key in self._behavior]
-        gradients = tape.gradient(targets, groups)
+        gradients = tape.gradient(targets, self.variables_by_optimizer)
+        gradients, losses, metrics = replicas.mean((gradients, losses, metrics))
         if self._marwil:
             self._marwil.learned(metrics)
+        norms = self._descend(gradients, learning_rate)
+        for optimizer in self.optimizers.values():
+            optimizer.iterations.assign_add(1)
+        return losses, metrics | norms
+
+    def _descend_by(self, gradients, learning_rate) -> dict[str, tf.Tensor]:
+        """Changes the weights by the gradients of each optimizer; returns their norms.
+
+        Optimizers count their steps elsewhere.
+        """
+        norms = {}
         rates = {key: self._config[f"{key}_lr"] for key in self._behavior}
-        for key, optimizer in self.optimizers.items():
-            clipped, norm = tf.clip_by_global_norm(
+        for key, variables in self.variables_by_optimizer.items():
+            clipped, norms[f"gradient_norm/{key}"] = tf.clip_by_global_norm(
                 gradients[key], self._config.gradient_clipping
             )
             # Not by `apply`, which keeps the graph of each compiled update forever.
             rate = rates.get(key, learning_rate)
-            for gradient, variable in zip(clipped, groups[key], strict=True):
+            for gradient, variable in zip(clipped, variables, strict=True):
                 if gradient is not None:
-                    optimizer.update_step(gradient, variable, rate)
-            optimizer.iterations.assign_add(1)
-            metrics[f"gradient_norm/{key}"] = norm
-        return losses, metrics
+                    self.optimizers[key].update_step(gradient, variable, rate)
+        return norms
 
     @loss_term("divergence_scale")
     def divergence(self, data, filtered: Filtered) -> tf.Tensor:
@@ -497,10 +537,10 @@ class Model(tf.Module):
     def _time_agnostic_losses(
         self, cell, posterior, data, mask
     ) -> dict[str, tf.Tensor]:
-        """Errors of predictions that may come true at any later step.
+        """Errors [B, T] of predictions that may come true at any later step.
 
         Each step's posterior is decoded, and the error is the smallest with regard to
-        the targets of strictly later valid steps.
+        the targets of strictly later valid steps. It counts where there is one.
         """
         features = cell.features_from_state(posterior)
         stopped = tf.stop_gradient(features)
@@ -508,7 +548,8 @@ class Model(tf.Module):
         for key, head in self.heads.items():
             mean = head(stopped if key in self._diagnostics else features).mean()
             errors = time_agnostic.pairwise_errors(mean, data[key])
-            terms[f"time_agnostic/{key}"] = time_agnostic.best_later_error(errors, mask)
+            best = time_agnostic.best_later_errors(errors, mask)
+            terms[f"time_agnostic/{key}"] = best
         terms["time_agnostic/global_divergence"] = _mean_of_sequences(
             cell.global_divergence(posterior, mask), mask
         )

@@ -18,7 +18,7 @@ import ml_collections
 import tensorflow as tf
 
 from planet.networks.policy import Policy
-from planet.tools import mask as mask_lib
+from planet.tools import replicas
 
 LIMIT = 20.0  # Of the weights.
 
@@ -64,12 +64,12 @@ class Marwil(tf.Module):
         Returns:
           Losses `policy` and `value`, and metrics, scalars by name.
         """
-        features, followed = features[:, :-1], mask[:, 1:]
+        features, followed = features[:, :-1], replicas.Valid(mask[:, 1:])
         losses, metrics, weights = {}, {}, tf.constant(1.0)
         if self._value:
             returns = data["return"][:, :-1]
             error = returns - self._value(features).mean()
-            losses["value"] = _mean(error**2, followed)
+            losses["value"] = followed.mean(error**2)
             metrics["value/explained_variance"] = _explained(error, returns, followed)
         if self._value and self._policy:
             weights, square = advantage_weights(
@@ -80,18 +80,18 @@ class Marwil(tf.Module):
                 self._config.marwil_rate,
             )
             clipped = tf.cast(weights >= LIMIT, tf.float32)
-            metrics["policy/weight"] = _mean(weights, followed)
-            metrics["policy/clipped"] = _mean(clipped, followed)
+            metrics["policy/weight"] = followed.mean(weights)
+            metrics["policy/clipped"] = followed.mean(clipped)
             metrics["policy/advantage_square"] = square
         if self._policy:
             dist, actions = self._policy(features), data["action"][:, 1:]
             errors = weights * _errors(self._policy, dist, actions)
-            reduce = _sum if self._config.policy_reduce == "sum" else _mean
-            losses["policy"] = reduce(errors, followed)
+            summed = self._config.policy_reduce == "sum"
+            losses["policy"] = (followed.sum if summed else followed.mean)(errors)
             distance = _distance(self._policy, dist, actions)
-            metrics["policy/distance"] = _mean(distance, followed)
+            metrics["policy/distance"] = followed.mean(distance)
             if self._policy.stochastic:
-                metrics["policy/entropy"] = _mean(dist.entropy(), followed)
+                metrics["policy/entropy"] = followed.mean(dist.entropy())
         return losses, metrics
 
     def learned(self, metrics: Scalars) -> None:
@@ -101,13 +101,17 @@ class Marwil(tf.Module):
 
 
 def advantage_weights(
-    advantage: tf.Tensor, mask: tf.Tensor, square: tf.Tensor, kappa: float, rate: float
+    advantage: tf.Tensor,
+    steps: replicas.Valid,
+    square: tf.Tensor,
+    kappa: float,
+    rate: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Weights exp(kappa A / c) of actions, at most 20.
 
     Args:
       advantage: by how much the return was higher than expected, A, [B, T].
-      mask: which entries are valid, bool [B, T].
+      steps: which of them count.
       square: c ** 2 of the update before; 0 stands for the first batch, whose mean of
         A ** 2 is where it starts.
       kappa: strength of the preference for actions that went well.
@@ -116,7 +120,7 @@ def advantage_weights(
     Returns:
       Weights [B, T] and c ** 2.
     """
-    mean = _mean(advantage**2, mask)
+    mean = replicas.mean(steps.mean(advantage**2))
     square = tf.where(square > 0, square + rate * (mean - square), mean)
     scaled = tf.math.divide_no_nan(kappa * advantage, tf.sqrt(square))
     return tf.minimum(tf.exp(scaled), LIMIT), square
@@ -140,18 +144,10 @@ def _distance(policy, dist, actions) -> tf.Tensor:
     return tf.norm(difference, axis=-1)
 
 
-def _explained(error, returns, mask) -> tf.Tensor:
+def _explained(error, returns, steps) -> tf.Tensor:
     """Share of the variance of returns that is not the error's; 0 if there is none."""
-    left, variance = (_mean((x - _mean(x, mask)) ** 2, mask) for x in (error, returns))
+    values = error, returns
+    means = replicas.mean([steps.mean(x) for x in values])
+    squares = [(x - mean) ** 2 for x, mean in zip(values, means, strict=True)]
+    left, variance = replicas.mean([steps.mean(x) for x in squares])
     return tf.where(variance > 0, 1 - tf.math.divide_no_nan(left, variance), 0.0)
-
-
-def _mean(values, mask) -> tf.Tensor:
-    """Mean over the valid entries of a batch; 0 if there is none."""
-    count = tf.reduce_sum(tf.cast(mask, tf.float32))
-    return tf.math.divide_no_nan(_sum(values, mask), count)
-
-
-def _sum(values, mask) -> tf.Tensor:
-    """Sum over the valid entries of a batch."""
-    return tf.reduce_sum(mask_lib.apply(values, mask))

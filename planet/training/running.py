@@ -26,7 +26,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from planet.tools import interruption
+from planet.tools import cluster, interruption
 
 STALE = 2  # Heartbeats that a worker may miss before its run is taken over.
 FULL = 1_000_000  # Bytes, too few to write anything of a run.
@@ -209,7 +209,11 @@ class Run:
         return "Retry failed run" if self._fail.exists() else "Continue run"
 
     def __iter__(self) -> Iterator[Any]:
-        """Trains and yields results; an error is printed and kept in the folder."""
+        """Trains and yields results; an error is printed and kept in the folder.
+
+        Raises:
+          LostError: A process that takes part has ended; the run is interrupted.
+        """
         try:
             with (
                 interruption.required(self._require_ownership),
@@ -221,6 +225,8 @@ class Run:
             self._require_ownership()
         except RunLostError as error:
             _say(f"Stop {self.logdir}: {error}")
+        except cluster.LostError:  # It is not the run that failed.
+            raise
         except Exception as error:
             self.error = error
             trace = traceback.format_exc()

@@ -32,11 +32,13 @@ from planet.tools import (
     schedule,
     tf1_checkpoint,
     weight_files,
+    wording,
 )
 from planet.training import data as data_lib
 from planet.training import (
     define_model,
     define_summaries,
+    distribution,
     instruments,
     latents,
     seeding,
@@ -96,6 +98,7 @@ def train(
     folders = {phase: logdir / f"{phase}_episodes" for phase in data_lib.PHASES}
     start = first_seed(config.seed, logdir)
     keras.utils.set_random_seed(start)
+    replicas = distribution.find(config)
     with contextlib.ExitStack() as stack:
         with interruption.at_once():
             _remove_unfinished(logdir)
@@ -111,10 +114,14 @@ def train(
             elif not checkpoint_files.find(logdir / "checkpoints"):
                 most, source = config.max_episodes, config.seed_dataset
                 seeding.copy(source, tasks[0], data_spec, folders, most)
-            model = define_model.define_model(config, data_spec)
+            replicas.begin(config, data_spec)
+            with replicas.scope():
+                model = define_model.define_model(config, data_spec)
             seeds = noise.Seeds(start)
             print(model.table(), flush=True)
             device = f"{devices.describe()}, TensorFlow {tf.__version__}"
+            if config.distribute != "none":
+                device += f", by {wording.count(replicas.amount, 'replica')}"
             print(f"Training on {device}.", flush=True)
             _note_model(model, logdir / "config.yaml")
             trainer = Trainer(logdir, config, model, seeds)
@@ -128,6 +135,7 @@ def train(
                 step = checkpoint_files.step(path)
                 steps = "" if step is None else f"step {step}: "
                 print(f"Start from {steps}{path}{gap}.", flush=True)
+            replicas.share(model.state)
             datasets = {
                 phase: data_lib.make_dataset(config, data_spec, folder, start)
                 for phase, folder in folders.items()
@@ -144,6 +152,29 @@ def train(
         )
 
 
+def follow(config: ml_collections.ConfigDict) -> int:
+    """Computes a share of the chief's updates until the chief has ended.
+
+    Args:
+      config: what `planet.scripts.configs.load` returns.
+
+    Returns:
+      Exit code of the process.
+
+    Raises:
+      LostError: the chief, or another process, has ended or cannot be reached.
+    """
+    replicas = distribution.find(config)
+
+    def define(config, data_spec):
+        with replicas.scope():
+            model = define_model.define_model(config, data_spec)
+        compile_steps(model, config)
+        return model.state
+
+    return replicas.follow(define)
+
+
 def check_checkpoint(config: ml_collections.ConfigDict, tasks: Sequence) -> None:
     """Loads the weights of `checkpoint_to_load` into a model like that of a run.
 
@@ -155,6 +186,7 @@ def check_checkpoint(config: ml_collections.ConfigDict, tasks: Sequence) -> None
       CheckpointError: when they can't be read or do not fit the model.
       EnvError: when an environment does not work.
     """
+    distribution.find(config)  # It has to come before the first operation.
     with simulations.make_batch(tasks[0], config, 1) as envs:
         model = define_model.define_model(config, data_lib.make_data_spec(envs))
     tf1_checkpoint.load(model, config.checkpoint_to_load, define_model.BEHAVIOR)
@@ -202,8 +234,7 @@ class Trainer:
         self._collected = 0  # Sequences trained on when it last was seen what is due.
         self._before_last = ""  # State of the batches for training, before the last.
         self._traced = False
-        self._update = devices.function(_checked(model.update), config.jit)
-        self._evaluate = devices.function(_checked(model.evaluate), config.jit)
+        self._update, self._evaluate = compile_steps(model, config)
         self._pictures = define_summaries.Pictures(model, config.image_bits)
         self._instruments = instruments.Instruments(model, config)
         self._required = {"model": model, "step": self._step, "seeds": seeds}
@@ -588,6 +619,20 @@ class Trainer:
         """Where the run is, and the score of its last test."""
         step = f"step {self.step}/{self._config.max_steps}"
         return step if math.isnan(self._score) else f"{step}, score {self._score:.1f}"
+
+
+def compile_steps(
+    model: define_model.Model, config: ml_collections.ConfigDict
+) -> list[Callable]:
+    """What the replicas compute of each batch of a train phase, and of a test phase.
+
+    Args:
+      model: the model.
+      config: its settings.
+    """
+    replicas = distribution.find(config)
+    steps = (model.update, model.evaluate)
+    return [replicas.function(_checked(step), config.jit) for step in steps]
 
 
 def _checked(compute: Callable) -> Callable:

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import shutil
@@ -154,6 +155,28 @@ def test_bad_input(arguments, message, run_main, tmp_path, monkeypatch):
     (line,) = err.splitlines()
     assert line.startswith(f"planet.scripts.train: error: {message}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        (0, "distribute: multi_worker takes the environment variable TF_CONFIG, such"),
+        (3, "batch_shape must begin with a multiple of 3, the number of replicas, not"),
+    ],
+)
+def test_processes_that_cannot_share_updates(
+    workers, message, run_main, tmp_path, monkeypatch
+):
+    addresses = [f"localhost:{port}" for port in range(1, workers + 1)]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config) if workers else "")
+    command = ("--config", "debug", "--params", "distribute=multi_worker")
+    logdir = tmp_path / "logdir"
+    code, out, err = run_main(train.main, *command, "--logdir", logdir)
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"planet.scripts.train: error: {message}")
+    assert not logdir.exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,14 @@ import tensorflow as tf
 
 from planet.control import batch_env, mpc_agent, planning, simulate
 from planet.scripts import configs, tasks
-from planet.tools import episode_files, events, noise, numpy_episodes, tf1_checkpoint
+from planet.tools import (
+    episode_files,
+    events,
+    noise,
+    numpy_episodes,
+    replicas,
+    tf1_checkpoint,
+)
 from planet.training import data as data_lib
 from planet.training import define_model, marwil, trainer
 from tests.tf1 import write_tf1_checkpoint
@@ -125,11 +132,11 @@ def pg_weights(advantages, square, kappa):
 def test_weights_tell_advantages_apart_where_those_of_pg_saturate():
     random = np.random.default_rng(0)
     ours = theirs = 0.0
-    mask = tf.ones([8, 50], bool)
+    steps = replicas.Valid(tf.ones([8, 50], bool))
     for update in range(300):
         advantages = random.normal(0, 5, (8, 50)).astype(np.float32)
         weights, ours = marwil.advantage_weights(
-            tf.constant(advantages), mask, tf.constant(ours), 0.7, 1e-2
+            tf.constant(advantages), steps, tf.constant(ours), 0.7, 1e-2
         )
         pg, theirs = pg_weights(advantages, theirs, 0.7)
         if update == 0:
@@ -143,11 +150,11 @@ def test_weights_tell_advantages_apart_where_those_of_pg_saturate():
 
 def test_weights_are_clipped_and_finite():
     advantages = tf.constant([[1e6, -1e6, 0.0]])
-    mask = tf.ones([1, 3], bool)
-    weights, _ = marwil.advantage_weights(advantages, mask, tf.constant(1.0), 1, 1e-9)
+    steps = replicas.Valid(tf.ones([1, 3], bool))
+    weights, _ = marwil.advantage_weights(advantages, steps, tf.constant(1.0), 1, 1e-9)
     np.testing.assert_array_equal(weights, [[20, 0, 1]])
     weights, square = marwil.advantage_weights(
-        tf.zeros([1, 3]), mask, tf.constant(0.0), 1, 1e-2
+        tf.zeros([1, 3]), steps, tf.constant(0.0), 1, 1e-2
     )
     np.testing.assert_array_equal(weights, [[1, 1, 1]])
     assert square == 0

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from planet.tools import interruption
+from planet.tools import cluster, interruption
 from planet.training.running import Experiment, Heartbeat
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -31,6 +31,12 @@ def stumble(logdir):
     if logdir.name == "00001" and not (logdir / "mended").exists():
         raise ValueError("broken\nrun")
     yield 1.0
+
+
+def lose_another(logdir):
+    """Ends because another process has."""
+    yield 0.0
+    raise cluster.LostError("another process has ended")
 
 
 def keep_diary(logdir):
@@ -457,3 +463,12 @@ def test_one_of_several_workers_gets_a_run(stale, tmp_path):
         process.join()
     assert sorted(winners) == [False, False, False, True]
     assert files(tmp_path) == ["PING"]
+
+
+def test_the_end_of_another_process_interrupts_the_runs(tmp_path):
+    with Experiment(tmp_path, lose_another, num_runs=2) as experiment:
+        run = next(iter(experiment))
+        with pytest.raises(cluster.LostError):
+            list(run)
+    assert files(tmp_path) == ["00001"]
+    assert files(tmp_path / "00001") == []
