@@ -64,6 +64,7 @@ def process(
     else:
         runs.save_config(config, path, note=True)
         config = runs.read_config(path)
+    rules.check_collectors(config)
     note = None
     if temporary:
         note = f"Temporary: {logdir.parent} is removed at the end; --logdir keeps runs."
@@ -152,6 +153,7 @@ def prepare(
       OpenGLError: The tasks render where TensorFlow computes.
     """
     config = runs.new_config(start, params, logdir)
+    rules.check_collectors(config)
     given = {*parameters.by_own_names(configs.PARAMETERS, params)}
     if start not in configs.CONFIGS:
         given.add("tasks")
