@@ -61,7 +61,8 @@ def _task(value: Any) -> str:
 
 def ray_address(value: Any) -> str:
     """Where a Ray cluster is, which `auto` leaves to Ray."""
-    if not re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", kinds.word(value)):
+    known = isinstance(value, str) and re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", value)
+    if not known:
         raise ValueError("auto or HOST:PORT")
     return value
 

@@ -56,6 +56,7 @@ class RaySite(collectors.Site):
         data_spec: Mapping[str, tuple[int, ...]],
     ):
         self._stack = contextlib.ExitStack()
+        self._folder: str | None = None
         try:
             self._threads, gpus = self._start_ray(config)
         except BaseException:
@@ -66,13 +67,13 @@ class RaySite(collectors.Site):
         actor = ray.remote(num_cpus=self._threads, num_gpus=gpus, max_restarts=0)(Actor)
         values = {key: config[key] for key in config}
         arguments = ray.put((values, list(tasks), dict(data_spec)))
-        self._make = lambda: actor.remote(arguments, self._threads)
+        self._make = lambda: actor.remote(arguments, self._threads, self._folder)
         self._collectors: list[RayCollector] = []
 
     def _start_ray(self, config: ml_collections.ConfigDict) -> tuple[int, float]:
         """Starts Ray or joins a cluster; threads and GPUs for each collector."""
         amount = config.collectors
-        threads = share(_cores(), amount + 1)
+        threads = share([len(os.sched_getaffinity(0))], amount + 1)
         with _signals_kept():
             import ray
 
@@ -80,12 +81,12 @@ class RaySite(collectors.Site):
                 place = "on the Ray of this process"
             elif config.ray_address:
                 place = f"on the Ray cluster at {config.ray_address}"
-                settings = {"address": config.ray_address}
-                _initialize(**settings)
+                _initialize(address=config.ray_address)
                 self._stack.callback(ray.shutdown)
             else:
                 place = "on a local Ray"
-                self._stack.enter_context(_local_ray(threads * amount))
+                num_cpus = threads * amount
+                self._folder = self._stack.enter_context(_local_ray(num_cpus))
         if place != "on a local Ray":
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             threads = share((int(node.get("CPU", 0)) for node in nodes), amount + 1)
@@ -183,9 +184,17 @@ class Actor:
     Args:
       arguments: those of `collectors.Player`, the settings as a mapping.
       threads: for TensorFlow.
+      folder: for what libraries write, such as the code that TensorFlow generates;
+        None: the usual one.
     """
 
-    def __init__(self, arguments: tuple[Mapping[str, Any], Sequence, Any], threads):
+    def __init__(
+        self,
+        arguments: tuple[Mapping[str, Any], Sequence, Any],
+        threads: int,
+        folder: str | None,
+    ):
+        tempfile.tempdir = folder
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         values, tasks, data_spec = arguments
@@ -223,11 +232,6 @@ def share(cores: Iterable[int], amount: int) -> int:
     return 1
 
 
-def _cores() -> list[int]:
-    """Cores of this machine that this process may use."""
-    return [len(os.sched_getaffinity(0))]
-
-
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
     """Keeps how signals are handled, which Ray would change."""
@@ -251,8 +255,15 @@ def _initialize(**settings) -> None:
 
 
 @contextlib.contextmanager
-def _local_ray(num_cpus: int) -> Iterator[None]:
-    """A Ray of this process alone, which ends with it even if that is killed."""
+def _local_ray(num_cpus: int) -> Iterator[str]:
+    """A Ray of this process alone, which ends with it even if that is killed.
+
+    Args:
+      num_cpus: what its actors take.
+
+    Yields:
+      Its folder, which is removed at the end.
+    """
     import ray
 
     for name, value in QUIET.items():
@@ -281,7 +292,7 @@ def _local_ray(num_cpus: int) -> Iterator[None]:
             start_new_session=True,
         ) as guard:
             try:
-                yield
+                yield str(folder)
             finally:
                 guard.kill()
     finally:
