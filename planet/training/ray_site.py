@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -24,17 +23,18 @@ import psutil
 import tensorflow as tf
 
 from planet.control.batch_env import EnvError
-from planet.tools import wording
+from planet.tools import interruption, wording
 from planet.training import collectors
 from planet.training.simulations import Simulation
 
 PULSE = 1  # Seconds between an actor's signs of life.
 MOST_THREADS = 4  # Of a collector; deciding gains little from more.
 MEMORY = 512 * 2**20  # Bytes for weights and episodes on their way, on one machine.
-LONGEST_FOLDER = 40  # Letters; the names of Ray's sockets in it have a limit.
+LONGEST_FOLDER = 30  # Letters; the names of Ray's sockets in it have a limit.
 # A local Ray starts sooner without counting how it is used and measuring itself.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}
-# Waits for the learner to end, and then ends the processes and removes the folder.
+ATTEMPTS = 3  # To start a local Ray; it waits for itself for half a minute only.
+# Waits until the learner has ended, then ends the processes and removes the folder.
 GUARD = 'cat; kill -9 "$@"; rm -rf "$0"'
 
 
@@ -271,30 +271,56 @@ def _local_ray(num_cpus: int) -> Iterator[str]:
     above = tempfile.gettempdir()
     if len(above) > LONGEST_FOLDER:
         above = "/tmp"
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ray-", dir=above))
+    folder = tempfile.mkdtemp(prefix="r-", dir=above)
     here = psutil.Process()
     before = set(here.children(recursive=True))
-    try:
-        _initialize(
-            address="local",
-            num_cpus=num_cpus,
-            object_store_memory=MEMORY,
-            include_dashboard=False,
-            _temp_dir=str(folder),
-        )
-        started = set(here.children(recursive=True)) - before
-        # Ray's own agents outlive a killed driver by a minute.
-        with subprocess.Popen(
-            ["sh", "-c", GUARD, str(folder), *(str(x.pid) for x in started)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as guard:
-            try:
-                yield str(folder)
-            finally:
-                guard.kill()
-    finally:
-        ray.shutdown()
+    ours: set[psutil.Process] = set()  # Once all of them are there.
+
+    def abandon():
+        for process in ours or set(here.children(recursive=True)) - before:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+    def end():
+        ray.shutdown()
+        abandon()
+
+    with interruption.ending(abandon), contextlib.ExitStack() as stack:
+        stack.callback(end)
+        for attempt in range(ATTEMPTS):
+            try:
+                _initialize(
+                    address="local",
+                    num_cpus=num_cpus,
+                    object_store_memory=MEMORY,
+                    include_dashboard=False,
+                    _temp_dir=folder,
+                )
+                break
+            except Exception:  # Ray raises just that.
+                end()
+                if attempt + 1 == ATTEMPTS:
+                    raise
+        ours |= set(here.children(recursive=True)) - before
+        stack.enter_context(_guarded(folder, ours))
+        yield folder
+
+
+@contextlib.contextmanager
+def _guarded(folder: str, processes: Iterable[psutil.Process]) -> Iterator[None]:
+    """Has a folder removed and processes killed if this process is killed itself.
+
+    Otherwise, some of Ray's would stay for another minute.
+    """
+    with subprocess.Popen(
+        ["sh", "-c", GUARD, folder, *(str(process.pid) for process in processes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as guard:
+        try:
+            yield
+        finally:
+            guard.kill()

@@ -6,9 +6,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import psutil
@@ -43,6 +45,8 @@ class Run:
     def __init__(self, logdir, **params):
         self.folder = logdir / "00001"
         self.lines = []
+        # Short, as those of Ray's sockets have to be.
+        self.scratch = tempfile.mkdtemp(prefix="", dir="/tmp")
         command = ["planet.scripts.train", "--logdir", str(logdir), "--config", "debug"]
         command += ["--params", json.dumps({**PARAMS, **params})]
         self._process = subprocess.Popen(
@@ -51,7 +55,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TMPDIR": str(logdir.parent)},
+            env={**os.environ, "TMPDIR": self.scratch},
             start_new_session=True,
         )
         self.family = set()
@@ -64,6 +68,7 @@ class Run:
         for process in (psutil.Process(self._process.pid), *self.family):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def wait_for(self, pattern):
         """Reads up to a line that matches, and returns the match."""
@@ -107,6 +112,7 @@ class Run:
         """Fails unless all that it started ends by then."""
         _, alive = psutil.wait_procs(self.family, seconds)
         assert [process.cmdline() for process in alive] == []
+        assert not list(pathlib.Path(self.scratch).glob("*/r-*"))
 
 
 def place(run):
@@ -175,8 +181,6 @@ def test_a_collector_that_is_killed_is_replaced(tmp_path):
     assert set(found.values()) == {1}
     assert set(found) in (set(range(5)), set(range(6)))
     assert len(run.episodes()) == len(found) + 1  # A random one.
-    assert not list(tmp_path.glob("**/ray-*"))
-    assert not list(tmp_path.glob("planet-*"))
 
 
 def test_a_killed_learner_leaves_nothing_and_goes_on_with_its_collectors(tmp_path):
@@ -188,7 +192,6 @@ def test_a_killed_learner_leaves_nothing_and_goes_on_with_its_collectors(tmp_pat
         run.end()
         run.require_peace()
         before = run.episodes()
-    assert not list(tmp_path.glob("**/ray-*"))
     saved = place(run.folder)["collectors"]
     assert saved["due"] >= 2
     with Run(tmp_path / "runs", max_steps=330) as run:
@@ -214,6 +217,6 @@ def test_an_interrupted_learner_leaves_within_seconds_with_a_checkpoint(
         assert run.end() == 128 + number
         assert time.monotonic() - started < 20
         run.require_peace()
+        assert not os.listdir(run.scratch)
     assert re.search(r"Interrupted; step \d+ is saved", run.lines[-1])
-    assert "collectors" in place(run.folder)
-    assert not list(tmp_path.glob("planet-*"))
+    assert "due" in place(run.folder)["collectors"]
