@@ -37,8 +37,10 @@ from planet.training import define_model, define_summaries, simulations
 from planet.training.simulations import Simulation
 
 Weights = Mapping[str, np.ndarray]  # By name, see `original_names`.
-# Seconds beyond `env_timeout` after which a collector counts as hung. Within them, it
-# starts, compiles what decides, and says that an environment gives no answer.
+# Seconds in which a collector has to start, on a machine that may have to start first.
+STARTING = 600
+# Seconds beyond `env_timeout` after which it counts as hung. Within them, it compiles
+# what decides, and says that an environment gives no answer.
 LEEWAY = 120
 # Looks at a collector that have to be in vain until it does.
 LOOKS = 4
@@ -177,7 +179,7 @@ class Player:
 
 
 class CollectorError(RuntimeError):
-    """A collector that cannot go on; the message says why, in one line."""
+    """A collector that cannot go on; the first line of the message says why."""
 
 
 class Collector(abc.ABC):
@@ -240,7 +242,8 @@ class _Post:
       number: of the episode that it plays, if any.
       handed_out: sequences trained on when that was handed out.
       decisions: in that episode, as far as is known.
-      silent: seconds without a sign of life.
+      started: whether it has given a sign of life.
+      silent: seconds without one.
       failures: in a row.
     """
 
@@ -249,6 +252,7 @@ class _Post:
         self.number: int | None = None
         self.handed_out = 0
         self.decisions = 0
+        self.started = False
         self.silent = 0.0
         self.failures = 0
 
@@ -384,7 +388,7 @@ class Collectors:
     def _receive(self, trained: int) -> None:
         """Takes what the collectors have, and replaces those that fail."""
         now = time.monotonic()
-        passed = min(now - self._looked, self._patience / LOOKS)
+        passed = now - self._looked
         self._looked = now
         for post in self._posts:
             if post.number is None:
@@ -394,6 +398,7 @@ class Collectors:
             except (CollectorError, EnvError) as error:
                 self._replace(post, str(error))
                 continue
+            post.started |= news is not None
             if isinstance(news, Simulation):
                 self._arrived[post.number] = news
                 self._failures.pop(post.number, None)
@@ -402,10 +407,11 @@ class Collectors:
             elif news is not None:
                 post.decisions, post.silent = news, 0.0
             else:
-                post.silent += passed
-                if post.silent > self._patience:
-                    seconds = f"{self._patience:g} s"
-                    self._replace(post, f"gave no sign of life for {seconds}")
+                patience = self._patience if post.started else STARTING
+                # The learner may have been busy, or this machine stopped.
+                post.silent += min(passed, patience / LOOKS)
+                if post.silent > patience:
+                    self._replace(post, f"gave no sign of life for {patience:g} s")
 
     def _replace(self, post: _Post, reason: str) -> None:
         """Drops what a collector plays, and starts another one in its place."""
@@ -423,7 +429,7 @@ class Collectors:
             f"collector {index}: {reason.splitlines()[0]}"
         )
         post.collector.close()
-        post.collector = self._site.start()
+        post.collector, post.started = self._site.start(), False
 
     def _join(self) -> None:
         """Writes the episodes that are due to the data."""

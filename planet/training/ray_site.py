@@ -31,8 +31,13 @@ PULSE = 1  # Seconds between an actor's signs of life.
 MOST_THREADS = 4  # Of a collector; deciding gains little from more.
 MEMORY = 512 * 2**20  # Bytes for weights and episodes on their way, on one machine.
 LONGEST_FOLDER = 30  # Letters; the names of Ray's sockets in it have a limit.
-# A local Ray starts sooner without counting how it is used and measuring itself.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}
+# Before Ray is imported: it neither counts how it is used nor measures itself, and
+# leaves it to us to say what became of an actor.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+}
 ATTEMPTS = 3  # To start a local Ray; it waits for itself for half a minute only.
 # Waits until the learner has ended, then ends the processes and removes the folder.
 GUARD = 'cat; kill -9 "$@"; rm -rf "$0"'
@@ -74,6 +79,8 @@ class RaySite(collectors.Site):
         """Starts Ray or joins a cluster; threads and GPUs for each collector."""
         amount = config.collectors
         threads = share([len(os.sched_getaffinity(0))], amount + 1)
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         with _signals_kept():
             import ray
 
@@ -160,8 +167,7 @@ class RayCollector(collectors.Collector):
                     raise error.cause from None
                 raise
             except ray.exceptions.RayError as error:
-                reason = " ".join(str(error).split())
-                raise collectors.CollectorError(f"it ended: {reason}") from None
+                raise collectors.CollectorError(str(error)) from None
             if isinstance(news, Simulation):
                 self.stream = None
                 # Otherwise it would keep the memory that all machines share.
@@ -266,8 +272,6 @@ def _local_ray(num_cpus: int) -> Iterator[str]:
     """
     import ray
 
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     above = tempfile.gettempdir()
     if len(above) > LONGEST_FOLDER:
         above = "/tmp"
