@@ -37,10 +37,11 @@ from planet.training import define_model, define_summaries, simulations
 from planet.training.simulations import Simulation
 
 Weights = Mapping[str, np.ndarray]  # By name, see `original_names`.
-# Seconds in which a collector has to start, on a machine that may have to start first.
+# Seconds in which a collector has to start, on a machine that may have to start first,
+# to compile what decides, and to decide.
 STARTING = 600
-# Seconds beyond `env_timeout` after which it counts as hung. Within them, it compiles
-# what decides, and says that an environment gives no answer.
+# Seconds beyond `env_timeout` after which it counts as hung: it says itself that an
+# environment gives no answer.
 LEEWAY = 120
 # Looks at a collector that have to be in vain until it does.
 LOOKS = 4
@@ -242,8 +243,8 @@ class _Post:
       number: of the episode that it plays, if any.
       handed_out: sequences trained on when that was handed out.
       decisions: in that episode, as far as is known.
-      started: whether it has given a sign of life.
-      silent: seconds without one.
+      started: whether it has decided anything.
+      silent: seconds without a sign of life.
       failures: in a row.
     """
 
@@ -398,7 +399,7 @@ class Collectors:
             except (CollectorError, EnvError) as error:
                 self._replace(post, str(error))
                 continue
-            post.started |= news is not None
+            post.started |= bool(news)
             if isinstance(news, Simulation):
                 self._arrived[post.number] = news
                 self._failures.pop(post.number, None)
