@@ -302,9 +302,8 @@ class Collectors:
         self._joined: dict[int, Simulation] = {}  # In the data, but not reported.
         self._failures: dict[int, int] = collections.defaultdict(int)
         self._lead = 0  # Sequences by which episodes are handed out early.
-        self._shared: tuple[int, Any] | None = (
-            None  # The newest weights, and their age.
-        )
+        # Sequences trained on when weights were shared last, and where they are.
+        self._shared: tuple[int, Any] | None = None
 
     def __enter__(self) -> Collectors:
         return self

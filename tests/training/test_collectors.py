@@ -14,7 +14,14 @@ import pytest
 from planet.control import batch_env
 from planet.scripts import configs, tasks, train
 from planet.tools import episode_files, noise, schedule, tf1_checkpoint
-from planet.training import collectors, data, define_model, ray_site, simulations
+from planet.training import (
+    collectors,
+    data,
+    define_model,
+    ray_site,
+    simulations,
+    trainer,
+)
 
 LOCK = threading.Lock()  # TensorFlow traces, and noise is drawn, in one thread.
 START = 7
@@ -430,6 +437,54 @@ def test_a_wait_that_is_interrupted_loses_no_report(tmp_path):
     assert [place.number for place in again.site.requests] == [1]
     assert again.scores == again.returns()
     assert again.files()[0] == learner.files()[0]
+
+
+def test_a_run_goes_on_from_what_its_checkpoint_says(tmp_path):
+    sizes = {"train_steps": 40, "test_steps": 5, "max_steps": 45, "dumbnet": True}
+    config = load(
+        collect_every=10,
+        data_loader="dummy",
+        max_updates_ahead=0,
+        overshooting=0,
+        **sizes,
+    )
+    with simulations.make_batch(tasks.load(config)[0], config, 1) as envs:
+        spec = data.make_data_spec(envs)
+    folders = {phase: tmp_path / phase for phase in data.PHASES}
+
+    def train_on(site):
+        model = define_model.define_model(config, spec)
+        learner = trainer.Trainer(tmp_path, config, model, noise.Seeds(START))
+        learner.restore()
+        datasets = {
+            phase: data.make_dataset(config, spec, None, 0) for phase in data.PHASES
+        }
+        found = collectors.Collectors(config, plan(config), site, dict, folders)
+        counts = (len, lambda: 0)
+        return list(learner.run(datasets, found.collect, list, *counts, found))
+
+    gates = Gates()
+    gates.open(0)
+    site = threads(config, gate=gates)
+
+    def stop(_):
+        if episode_files.scan(folders["train"]):
+            raise KeyboardInterrupt
+
+    site.wait = stop
+    with pytest.raises(KeyboardInterrupt):
+        train_on(site)
+    assert [place.number for place in site.requests] == [0, 1]
+
+    again = threads(config)
+    trained, _ = train_on(again)
+    assert [place.number for place in again.requests] == [1, 2, 3]
+    returns = [
+        episode_files.read(path)["reward"].sum()
+        for path in episode_files.scan(folders["train"])
+    ]
+    assert len(returns) == 4
+    assert trained.score == pytest.approx(np.mean(returns))
 
 
 def test_the_agent_of_the_run_plays(tmp_path):
