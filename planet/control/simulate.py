@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -36,6 +36,23 @@ def simulate(
       observation and reward at t; entry 0 holds the reset observation with zero action
       and reward.
     """
+    episodes = play(agent, envs, next_seed, exploration, record_to)
+    while True:
+        try:
+            next(episodes)
+        except StopIteration as end:
+            return end.value
+        watch()
+
+
+def play(
+    agent: mpc_agent.MPCAgent | real_agent.RealAgent,
+    envs: batch_env.BatchEnv,
+    next_seed: Callable[[], np.ndarray],
+    exploration: float = 0.0,
+    record_to: str | None = None,
+) -> Generator[int, None, list[Episode]]:
+    """As `simulate`, but yields the number of decisions while the environments step."""
     seed = next_seed()
     seeds = np.random.SeedSequence(seed).generate_state(len(envs))
     options = [
@@ -54,7 +71,7 @@ def simulate(
         lengths += ~done
         actions = agent.act(observation, exploration, next_seed())
         wait = envs.step_async(actions)
-        watch()
+        yield len(steps)
         observation, rewards, done, _ = wait()
         steps.append({**observation, "action": actions, "reward": rewards})
     return [

@@ -304,6 +304,24 @@ PARAMETERS = {
         "episodes per collection and task, played at once by as many environments",
     ),
     "collect_test": _P(False, kinds.boolean, "collect test episodes as well"),
+    "collectors": _P(
+        0,
+        kinds.integer(0, 1000),
+        "processes, here or on other machines, that collect while the learner goes on; "
+        "needs the extra ray; 0: the learner collects itself, and waits",
+    ),
+    "max_updates_ahead": _P(
+        None,
+        kinds.optional(kinds.integer(0)),
+        "collectors: updates past the moment when an episode is due, after which the "
+        "learner waits for it; null: as many as lie between two episodes",
+    ),
+    "ray_address": _P(
+        None,
+        kinds.optional(rules.ray_address),
+        "collectors: Ray cluster to run them on, auto or HOST:PORT; null: a local Ray "
+        "that ends with the run",
+    ),
     # Planning and exploration.
     "planner": _P(
         "cem",

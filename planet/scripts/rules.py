@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planet.control import planners
-from planet.control.envs import by_name
+from planet.control.envs import by_name, inspection
 from planet.scripts import tasks as catalogue
 from planet.tools import extensions
 from planet.tools import parameters as kinds
@@ -56,6 +57,14 @@ def _task(value: Any) -> str:
     if ":" in kinds.word(value):  # Checked when it is loaded.
         return value
     return kinds.choice(catalogue.names(), "task")(value)
+
+
+def ray_address(value: Any) -> str:
+    """Where a Ray cluster is, which `auto` leaves to Ray."""
+    known = isinstance(value, str) and re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", value)
+    if not known:
+        raise ValueError("auto or HOST:PORT")
+    return value
 
 
 def tasks(value: Any) -> list[str]:
@@ -123,6 +132,13 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
     _check_model(values)
     _check_behavior(values, chosen)
     _resolve_heads(values, chosen)
+
+
+def check_collectors(values: Mapping[str, Any]) -> None:
+    """Refuses collectors where what runs them is not installed."""
+    if values["collectors"] and not inspection.is_importable("ray"):
+        reason = inspection.missing_extra("ray")
+        raise kinds.ParameterError(f"collectors {values['collectors']}: {reason}")
 
 
 def not_restorable(task: str) -> str:

@@ -69,6 +69,7 @@ def process(
         given, config = config, runs.read_config(path)
     with config.unlocked():
         config.distribute = given.distribute
+    rules.check_collectors(config)
     note = None
     if temporary:
         note = f"Temporary: {logdir.parent} is removed at the end; --logdir keeps runs."
@@ -167,6 +168,7 @@ def prepare(
       OpenGLError: The tasks render where TensorFlow computes.
     """
     config = runs.new_config(start, params, logdir)
+    rules.check_collectors(config)
     given = {*parameters.by_own_names(configs.PARAMETERS, params)}
     if start not in configs.CONFIGS:
         given.add("tasks")

@@ -142,6 +142,11 @@ class Seeds(tf.Module):
         return np.array([self._start.numpy(), self._count.assign_add(1).numpy()])
 
     @property
+    def start(self) -> int:
+        """Where the sequence begins."""
+        return int(self._start.numpy())
+
+    @property
     def position(self) -> int:
         """How many seeds were drawn."""
         return int(self._count.numpy())

@@ -34,6 +34,7 @@ from planet.tools import (
     weight_files,
     wording,
 )
+from planet.training import collectors as collectors_lib
 from planet.training import data as data_lib
 from planet.training import (
     define_model,
@@ -99,12 +100,13 @@ def train(
     start = first_seed(config.seed, logdir)
     keras.utils.set_random_seed(start)
     replicas = distribution.find(config)
+    num_envs = 1 if config.collectors else config.collect_batch_size
     with contextlib.ExitStack() as stack:
         with interruption.at_once():
             _remove_unfinished(logdir)
             envs = {
                 task.name: stack.enter_context(
-                    simulations.make_batch(task, config, config.collect_batch_size)
+                    simulations.make_batch(task, config, num_envs)
                 )
                 for task in tasks
             }
@@ -140,15 +142,23 @@ def train(
                 phase: data_lib.make_dataset(config, data_spec, folder, start)
                 for phase, folder in folders.items()
             }
+            collectors = None
+            if config.collectors:
+                collectors = stack.enter_context(
+                    collectors_lib.start(
+                        config, tasks, data_spec, model, seeds.start, folders
+                    )
+                )
         if note:
             print(note, flush=True)
         episodes = simulations.Simulations(config, envs, model, seeds, folders)
         yield from trainer.run(
             datasets,
-            episodes.collect,
+            collectors.collect if collectors else episodes.collect,
             episodes.test,
             lambda phase: episode_files.count(folders[phase]),
             simulations.EnvSteps(tasks, folders["train"]).count,
+            collectors,
         )
 
 
@@ -231,6 +241,7 @@ class Trainer:
         self._score = math.nan
         self._latents: latents.Collector | None = None
         self._batches: dict[str, numpy_episodes.Batches] = {}
+        self._collectors: collectors_lib.Collectors | None = None
         self._collected = 0  # Sequences trained on when it last was seen what is due.
         self._before_last = ""  # State of the batches for training, before the last.
         self._traced = False
@@ -337,6 +348,7 @@ class Trainer:
         test: Callable[[], Sequence[Simulation]],
         count_episodes: Callable[[str], int],
         count_env_steps: Callable[[], int],
+        collectors: collectors_lib.Collectors | None = None,
     ) -> Iterator[Phase]:
         """Trains until `max_steps`.
 
@@ -350,6 +362,7 @@ class Trainer:
           test: runs episodes without exploration.
           count_episodes: number of episodes stored for a phase.
           count_env_steps: number of environment steps in those stored for training.
+          collectors: what collects, if that is elsewhere; checkpoints hold its state.
 
         Yields:
           The result of each phase.
@@ -359,6 +372,7 @@ class Trainer:
         """
         config = self._config
         self._batches = dict(datasets)
+        self._collectors = collectors
         unfinished = self._resume()
         writers = define_summaries.make_writers(self._logdir, self.step)
         metrics = self._logdir / "metrics.jsonl"
@@ -559,6 +573,7 @@ class Trainer:
         self._minutes.assign(self.minutes)
         place = {
             "collected": self._collected,
+            "collectors": self._collectors.state if self._collectors else None,
             "batches": {phase: x.state for phase, x in self._batches.items()},
             "before_last": self._before_last,
             "report": report.state if report else None,
@@ -575,9 +590,11 @@ class Trainer:
         """
         self._collected = self.updates * self._batch
         place = json.loads(self._place.numpy())
+        self._collected = place.get("collected", self._collected)
+        if self._collectors:
+            self._collectors.restore(self._collected, place.get("collectors"))
         if not place:
             return None
-        self._collected = place["collected"]
         self._before_last = place["before_last"]
         for phase, state in place["batches"].items():
             self._batches[phase].state = state
