@@ -21,7 +21,7 @@ if __name__ == "__main__":  # All further imports take seconds.
     interruption.end_on_signals()
 
 from planet.scripts import spaces, sweep_plan, sweep_trials
-from planet.tools import cli, parameters, wording
+from planet.tools import cli, parameters
 from planet.training import running
 
 PROG = "planet.scripts.sweep"
@@ -39,10 +39,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = sweep_plan.Plan(args.logdir, space)
     except parameters.ParameterError as error:
         parser.error(str(error))
+    code = 0 if plan.is_over() else _run(args, parser, plan)
+    if code:
+        return code
+    results = plan.results()
+    plan.write(results)
+    print(
+        f"\n{sweep_plan.table(results)}\n\nWritten to {plan.logdir / sweep_plan.FILE}."
+    )
+    for label, reason in plan.failures().items():
+        print(f"{PROG}: error: {label} failed: {reason}", file=sys.stderr)
+    return 1 if plan.failures() else 0
+
+
+def _run(args: argparse.Namespace, parser: cli.Parser, plan: sweep_plan.Plan) -> int:
+    """Runs the trials that have not ended; returns the exit code of what ends it."""
     try:
         from planet.scripts import sweep_ray
     except ImportError as error:
-        if error.name and error.name.partition(".")[0] not in ("ray", "optuna"):
+        if str(error.name).partition(".")[0] not in ("ray", "optuna"):
             raise
         parser.error(EXTRA)
     if args.dashboard and not sweep_ray.has_dashboard():
@@ -54,26 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.max_concurrent,
         args.dashboard,
     )
-    print(f"{args.space}: {wording.count(len(space), 'trial')}.", flush=True)
     args.logdir.mkdir(parents=True, exist_ok=True)
     with interruption.handled():
         try:
             with _alone(args.logdir):
-                _run(plan, demand, sweep_ray)
+                todo = _choose(plan)
+                with sweep_ray.cluster(demand) as slots:
+                    sweep_ray.run(plan.space, todo, plan, demand, slots)
         except (sweep_ray.ClusterError, BusyError) as error:
             print(f"{PROG}: error: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt as interrupt:
             print("\nInterrupted; the same command continues.", flush=True)
             return getattr(interrupt, "code", 130)
-    results = plan.results()
-    plan.write(results)
-    print(
-        f"\n{sweep_plan.table(results)}\n\nWritten to {plan.logdir / sweep_plan.FILE}."
-    )
-    for label, reason in plan.failures().items():
-        print(f"{PROG}: error: {label} failed: {reason}", file=sys.stderr)
-    return 1 if plan.failures() else 0
+    return 0
 
 
 class BusyError(RuntimeError):
@@ -105,20 +114,18 @@ def _alone(logdir: pathlib.Path) -> Iterator[None]:
             heartbeat.stop()
 
 
-def _run(plan: sweep_plan.Plan, demand, sweep_ray) -> None:
-    """Runs the trials that have not ended."""
+def _choose(plan: sweep_plan.Plan) -> list[spaces.Trial]:
+    """Writes the plan, says where it stands, and returns the trials to be run.
+
+    With schedulers that compare them, those that have ended come first.
+    """
     plan.retry()
     plan.write()
-    states = {label: plan.state(label) for label in plan.trials}
-    todo = [label for label, state in states.items() if state == sweep_plan.UNFINISHED]
-    if not todo and len(plan.trials) == len(plan.space):
-        return
-    print(f"{len(states) - len(todo)} of them have ended.", flush=True)
-    if plan.space.scheduler in ("asha", "median"):  # They compare with what has ended.
-        todo = sorted(states, key=lambda label: states[label] == sweep_plan.UNFINISHED)
-    with sweep_ray.cluster(demand) as slots:
-        trials = [plan.trials[label] for label in todo]
-        sweep_ray.run(plan.space, trials, plan, demand, slots)
+    print(f"{plan.logdir}: {plan.progress()}.", flush=True)
+    left = {x: plan.state(x) == sweep_plan.UNFINISHED for x in plan.trials}
+    compares = plan.space.scheduler in ("asha", "median")
+    chosen = sorted(left, key=lambda x: left[x]) if compares else left
+    return [plan.trials[x] for x in chosen if compares or left[x]]
 
 
 def _address(text: str) -> str:

@@ -68,6 +68,8 @@ class Plan:
                 )
                 if not re.fullmatch(r"[\w=+-][\w.,=+-]*", label):
                     raise ValueError(f"{parameters.show(label)} is not a label")
+                if not isinstance(trial.params, dict):
+                    raise ValueError(f"{parameters.show(trial.params)} are no params")
                 self.trials[label] = trial
                 if entry["state"] in (STOPPED, FAILED):
                     self._notes[label] = _Note(entry["state"], str(entry["error"]))
@@ -122,6 +124,12 @@ class Plan:
         for note in self._notes.values():
             if note.state == FAILED:
                 note.state, note.error = UNFINISHED, ""
+
+    def is_over(self) -> bool:
+        """Whether all trials have ended, so that nothing is left to do."""
+        states = map(self.state, self.trials)
+        ended = sum(state in (FINISHED, STOPPED) for state in states)
+        return ended == len(self.space)
 
     def add(self, trials: Iterable[spaces.Trial]) -> None:
         """Adds trials, and writes the plan before they start."""

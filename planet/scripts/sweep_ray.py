@@ -39,8 +39,10 @@ REDUCTION = 3  # asha keeps the best third at each rung.
 RUNGS = 3
 PERTURBATIONS = 10  # pbt compares runs after each tenth of max_steps.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
-# Ray's own words, its statistics, and files of each result.
-QUIET = {
+# No words, statistics and files of results from Ray; and its processes are as urgent as
+# ours, where they would otherwise give way to all others.
+ENVIRONMENT = {
+    "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -90,25 +92,25 @@ def cluster(demand: Demand) -> Iterator[int]:
     Raises:
       ClusterError: There is none, or none fits.
     """
-    os.environ.update(QUIET)
+    os.environ.update(ENVIRONMENT)
     for name in ("ray", "ray.tune", "optuna"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {"address": demand.address}
-    # Paths of sockets in it have at most 107 bytes.
-    folder = tempfile.mkdtemp(prefix="planet-", dir=_short_folder())
-    if demand.address is None:
-        settings = {
-            "address": "local",
-            "num_cpus": len(os.sched_getaffinity(0)),
-            "include_dashboard": demand.dashboard,
-            "dashboard_host": "127.0.0.1",
-            "_temp_dir": folder,
-        }
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        if demand.address is None:
+            folder = tempfile.TemporaryDirectory(
+                prefix="planet-", dir=_short_folder(), ignore_cleanup_errors=True
+            )
+            stack.enter_context(folder)
+            stack.enter_context(interruption.ending(folder.cleanup))
+            settings = {
+                "address": "local",
+                "num_cpus": len(os.sched_getaffinity(0)),
+                "include_dashboard": demand.dashboard,
+                "dashboard_host": "127.0.0.1",
+                "_temp_dir": folder.name,
+            }
         stack.callback(ray.shutdown)
-        remove = lambda: shutil.rmtree(folder, ignore_errors=True)  # noqa: E731
-        stack.enter_context(interruption.ending(remove))
         with interruption.at_once():
             try:
                 context = ray.init(
@@ -117,14 +119,15 @@ def cluster(demand: Demand) -> Iterator[int]:
             except (OSError, RuntimeError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 raise ClusterError(f"Ray does not start: {reason}") from error
+        stack.enter_context(interruption.handled())  # Ray has taken SIGTERM.
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
         yield _count_slots(demand)
 
 
-def _short_folder() -> str:
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= 20 else "/tmp"
+def _short_folder() -> str | None:
+    """Where the paths of Ray's sockets are not longer than the system allows."""
+    return None if len(tempfile.gettempdir()) <= 20 else "/tmp"
 
 
 def _count_slots(demand: Demand) -> int:
