@@ -351,12 +351,12 @@ class _Watcher(tune.Callback):
         """Notes that a trial is finished, or that the scheduler stopped it."""
         if self.interrupt or trial.config["trial"]["over"]:
             return
-        self._plan.note(_label(trial), "stopped")  # Unless it is finished.
+        self._plan.note(_label(trial), plans.STOPPED)  # Unless it is finished.
         self._say(trial, f"{self._plan.state(_label(trial))}, {self._plan.progress()}")
 
     def on_trial_error(self, iteration, trials, trial, **_):
         """Notes that a trial has failed for good."""
-        self._plan.note(_label(trial), "failed", _read_error(trial))
+        self._plan.note(_label(trial), plans.FAILED, _read_error(trial))
         self._say(trial, f"failed: {_read_error(trial)}; {self._plan.progress()}")
 
     def _say(self, trial, text: str) -> None:
@@ -372,6 +372,7 @@ def _read_error(trial: experiment.Trial) -> str:
     text = ""
     with contextlib.suppress(OSError, TypeError):
         text = pathlib.Path(trial.error_file).read_text("utf-8", "replace")
+    text = text.rpartition("Failure # ")[2]  # They are all in this file.
     _, found, reason = text.rpartition(f"{sweep_trials.TrainingError.__name__}: ")
     return reason.splitlines()[0] if found else "its process or machine died"
 

@@ -23,6 +23,7 @@ from planet.tools import interruption
 
 if __name__ == "__main__":  # All further imports take seconds.
     interruption.end_on_signals()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, interruption.SIGNALS)  # As Ray has not.
     interruption.end_with_parent(int(sys.argv[1]))
 
 import ml_collections
@@ -93,7 +94,7 @@ class Training:
         params: Mapping[str, Any],
         stop: pathlib.Path,
         threads: int = 0,
-        working_folder: str | None = None,
+        working_folder: str = "",
         changes: Mapping[str, int | float] | None = None,
     ):
         """Starts nothing yet.
@@ -104,7 +105,7 @@ class Training:
           params: Settings that override those.
           stop: A file that ends the training once it exists.
           threads: Threads of a TensorFlow operation; 0: as many as there are cores.
-          working_folder: Where to start; None: where we are.
+          working_folder: Where to start, if this machine has such a folder.
           changes: Settings that a run that has begun goes on with.
         """
         self._folder, self._run = folder, folder / RUN
@@ -112,7 +113,7 @@ class Training:
         self._arguments = ["--logdir", str(folder), *settings]
         self._stop = stop
         self._threads = threads
-        self._working_folder = working_folder
+        self._working_folder = working_folder if os.path.isdir(working_folder) else None
         self._changes = changes or {}
         self._process: subprocess.Popen | None = None
 

@@ -45,7 +45,11 @@ class Sweep:
     def start(self):
         with self.out.open("a") as file:
             return subprocess.Popen(
-                self.command, cwd=conftest.ROOT, stdout=file, stderr=file
+                self.command,
+                cwd=conftest.ROOT,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
             )
 
     def run(self):
@@ -127,7 +131,7 @@ def test_interrupted_sweep_saves_its_runs(number, tmp_path):
     sweep.wait_for(r"^run: step 20")
     started = descendants()
     begun = time.monotonic()
-    driver.send_signal(number)
+    os.killpg(driver.pid, number) if number == signal.SIGINT else driver.terminate()
     assert driver.wait() == 128 + number
     assert time.monotonic() - begun < 60
     assert "Interrupted; the same command continues." in sweep.out.read_text()
