@@ -20,7 +20,8 @@ from tests import conftest
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(1200)]
 BASE = """
 config: debug
-params: {tasks: [dummy], dumbnet: true, isolate_envs: thread, max_steps: 80}
+params: {tasks: [dummy], max_steps: 80, isolate_envs: thread, dumbnet: true,
+         observations: state, overshooting: 0, action_repeat: 100}
 """
 GRID = """
 space:
@@ -97,7 +98,7 @@ def test_sweep_survives_what_kills_its_parts(tmp_path):
     label = re.search(r"^(\S+): step ", text, re.M)[1]
     sweep.processes()[label].kill()
     sweep.wait_for(rf"^{label}: killed by SIGKILL; retry 1 of 3$")
-    sweep.wait_for(r"finished, 1 of 4 trials done")
+    sweep.wait_for(r"finished, \d of 4 trials done")
     started = descendants()
     driver.kill()
     driver.wait()
@@ -167,7 +168,7 @@ search: optuna
 """
     sweep = Sweep(tmp_path, space, BASE.replace("max_steps: 80", "max_steps: 40"))
     driver = sweep.start()
-    sweep.wait_for("finished, 1 of 4 trials done")
+    sweep.wait_for(r"finished, \d of 4 trials done")
     driver.kill()
     driver.wait()
     before = json.loads((sweep.logdir / "sweep.json").read_text())["trials"]
