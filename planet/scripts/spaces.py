@@ -146,19 +146,19 @@ class Point:
     """A point of the grid, for all seeds.
 
     Attributes:
-      texts: What is said of it in labels, by name of the entry.
+      texts: What is said of it in labels.
       config: As of a trial.
       params: As of a trial, without what is drawn.
     """
 
-    texts: Mapping[str, str]
+    texts: Sequence[str]
     config: str
     params: Settings
 
     @property
     def label(self) -> str:
         """Label of the point."""
-        return _join(self.texts.values())
+        return _join(self.texts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,10 +195,11 @@ class Space:
         digest = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode())
         rng = np.random.default_rng(list(digest.digest()))
         result: list[Trial] = []
-        for point in self.points:
-            for _ in range(self.samples):
-                values = {key: x.draw(rng) for key, x in self.drawn.items()}
-                result += self.at(point, values, {trial.group for trial in result})
+        taken: set[str] = set()
+        for point, _ in itertools.product(self.points, range(self.samples)):
+            values = {key: x.draw(rng) for key, x in self.drawn.items()}
+            result += self.at(point, values, taken)
+            taken.add(result[-1].group)
         return result
 
     def at(self, point: Point, values: Settings, taken: set[str]) -> list[Trial]:
@@ -209,7 +210,7 @@ class Space:
           values: What was drawn.
           taken: Groups of other trials.
         """
-        texts = [*point.texts.values()]
+        texts = [*point.texts]
         if self.scheduler != "pbt":  # It changes them later.
             texts += [f"{key}={_short(value)}" for key, value in values.items()]
         group = _join(texts)
@@ -232,14 +233,13 @@ class Space:
         Raises:
           ParameterError: Some cannot be used.
         """
-        corners = [
-            dict(zip(self.drawn, values, strict=True))
-            for values in itertools.product(*(x.ends for x in self.drawn.values()))
-        ]
-        if len(corners) * len(self.points) > MAX_TRIALS:  # The draws are checked.
-            corners = corners[:1] + corners[-1:]
+        ends = [x.ends for x in self.drawn.values()]
+        corners = itertools.product(*ends)
+        if math.prod(map(len, ends)) * len(self.points) > MAX_TRIALS:
+            corners = iter([tuple(x[0] for x in ends), tuple(x[-1] for x in ends)])
+        alone = dataclasses.replace(self, seeds=self.seeds[:1])
         tried = [
-            dataclasses.replace(self, seeds=self.seeds[:1]).at(point, values, set())[0]
+            alone.at(point, dict(zip(self.drawn, values, strict=True)), set())[0]
             for point, values in itertools.product(self.points, corners)
         ]
         if self.drawn and self.search == "random":
@@ -498,11 +498,11 @@ def _combine(
     )
     points = []
     for chosen in itertools.product(*axes.values()):
-        texts, settings = {}, dict(params)
+        texts, settings = [], dict(params)
         for (name, values), (text, changed) in zip(axes.items(), chosen, strict=True):
             settings |= changed
             if len(values) > 1:
-                texts[name] = f"{name}={text}" if words[text] > 1 else text
+                texts.append(f"{name}={text}" if words[text] > 1 else text)
         start = settings.pop("config", config)
         if not isinstance(start, str):
             message = f"config in {source} must be a word, not {parameters.show(start)}"

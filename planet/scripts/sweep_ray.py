@@ -522,8 +522,10 @@ class _Population(schedulers.PopulationBasedTraining):
             for name, x in self._drawn.items()
         }
         values = ", ".join(f"{name} {value:g}" for name, value in changed.items())
-        best, text = _label(trial_to_clone), f"goes on as a copy of {{}}, with {values}"
-        print(f"{_label(trial)}: {text.format(best)}", flush=True)
+        best = _label(trial_to_clone)
+        print(
+            f"{_label(trial)}: goes on as a copy of {best}, with {values}", flush=True
+        )
         return {**trial.config, **changed}, operations
 
 
@@ -543,21 +545,21 @@ class Suggestions(search.Searcher):
         self._describe = describe
         self._queue = list(trials)
         self._running: dict[str, spaces.Trial] = {}
+        known = {trial.group: trial for trial in plan.trials.values()}
+        draws = collections.Counter(trial.population for trial in known.values())
         domains: Any = {name: _domain(x) for name, x in space.drawn.items()}
         self._studies = {
             point.label: tune_optuna.OptunaSearch(
-                domains, metric=space.metric, mode="max", seed=number
+                domains,
+                metric=space.metric,
+                mode="max",
+                seed=number + len(space.points) * draws[point.label],  # Draws go on.
             )
             for number, point in enumerate(space.points)
         }
-        known = {trial.group: trial for trial in plan.trials.values()}
-        missing = collections.Counter(
-            point.label for point in [*space.points] * space.samples
-        )
-        missing.subtract(trial.population for trial in known.values())
         rounds = itertools.product(range(space.samples), space.points)
         self._points = [
-            point for number, point in rounds if number < missing[point.label]
+            point for number, point in rounds if number >= draws[point.label]
         ]
         self._keys: dict[str, str] = {}  # Of draws, by group.
         self._ended = {x for x in plan.trials if plan.state(x) != plans.UNFINISHED}
