@@ -10,7 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import importlib.util
+import importlib
 import itertools
 import logging
 import math
@@ -79,7 +79,11 @@ class Demand:
 
 def has_dashboard() -> bool:
     """Whether what a dashboard needs is installed."""
-    return importlib.util.find_spec("aiohttp") is not None
+    try:
+        importlib.import_module("ray.dashboard.optional_deps")
+    except ImportError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
