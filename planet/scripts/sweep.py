@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import pathlib
 import re
 import sys
@@ -97,16 +98,16 @@ def _alone(logdir: pathlib.Path) -> Iterator[None]:
       BusyError: One is.
     """
     every = sweep_trials.PING_EVERY
-    deadline = time.monotonic() + (running.STALE + 1) * every
-    heartbeat = running.Heartbeat(logdir, every)
-    while not heartbeat.start():
+    deadline = math.inf
+    while not (heartbeat := running.Heartbeat(logdir, every)).start():
         owner = heartbeat.owner() or "unknown"
+        if deadline == math.inf:
+            print(f"Wait for the last heartbeat of worker {owner}.", flush=True)
+            deadline = time.monotonic() + (running.STALE + 1) * every
         if time.monotonic() > deadline:
             raise BusyError(f"{logdir} is being swept by worker {owner}")
-        print(f"Wait for the heartbeat of worker {owner} to end.", flush=True)
         interruption.check()
-        time.sleep(1)
-        heartbeat = running.Heartbeat(logdir, every)
+        time.sleep(every / 5)
     with interruption.ending(heartbeat.release):
         try:
             yield
@@ -119,6 +120,7 @@ def _choose(plan: sweep_plan.Plan) -> list[spaces.Trial]:
 
     With schedulers that compare them, those that have ended come first.
     """
+    plan.read()  # Another sweep may have just ended.
     plan.retry()
     plan.write()
     print(f"{plan.logdir}: {plan.progress()}.", flush=True)

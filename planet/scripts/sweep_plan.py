@@ -51,11 +51,21 @@ class Plan:
         self.space = space
         self.trials: dict[str, spaces.Trial] = {}
         self._notes: dict[str, _Note] = collections.defaultdict(_Note)
-        path = logdir / FILE
-        if path.exists():
-            self._read(path)
-        elif space.search == "random":
+        if space.search == "random":
             self.trials = {trial.label: trial for trial in space.trials()}
+        self.read()
+
+    def read(self) -> None:
+        """Takes what is in the folder, if there is anything.
+
+        Raises:
+          ParameterError: It is damaged, or that of another space.
+        """
+        path = self.logdir / FILE
+        if path.exists():
+            self.trials.clear()
+            self._notes.clear()
+            self._read(path)
 
     def _read(self, path: pathlib.Path) -> None:
         try:

@@ -228,6 +228,7 @@ def run(
 
     Raises:
       Interrupted: By a signal, once the trials have ended.
+      ClusterError: The cluster has failed.
     """
     scratch = plan.logdir.absolute() / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
@@ -269,6 +270,10 @@ def run(
     try:
         tuner.fit()
         watcher.on_step_begin(0, [])  # A signal may have come last of all.
+    except (ray.exceptions.RayError, tune.TuneError) as error:
+        reason = " ".join(str(error).split())
+        message = f"Ray has failed, and the same command continues: {reason}"
+        raise ClusterError(message) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
