@@ -33,6 +33,7 @@ from planet.scripts import sweep_plan as plans
 from planet.tools import atomic_files, interruption
 
 RETRIES = 3
+ATTEMPTS = 3  # To start Ray, which gives itself half a minute.
 ORIGIN = "origin.json"  # Instead of a checkpoint: which one of which run is meant.
 SCRATCH = ".sweep"  # Folder of Ray's files, for as long as it runs.
 REDUCTION = 3  # asha keeps the best third at each rung.
@@ -116,17 +117,30 @@ def cluster(demand: Demand) -> Iterator[int]:
             }
         stack.callback(ray.shutdown)
         with interruption.at_once():
-            try:
-                context = ray.init(
-                    **settings, log_to_driver=False, logging_level=logging.CRITICAL
-                )
-            except (OSError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())
-                raise ClusterError(f"Ray does not start: {reason}") from error
+            context = _connect(settings, ATTEMPTS if demand.address is None else 1)
         stack.enter_context(interruption.handled())  # Ray has taken SIGTERM.
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
         yield _count_slots(demand)
+
+
+def _connect(settings: Mapping[str, Any], attempts: int) -> Any:
+    """Starts or joins a cluster; on a busy machine, a start may take too long for Ray.
+
+    Raises:
+      ClusterError: That fails.
+    """
+    for left in reversed(range(attempts)):
+        try:
+            return ray.init(
+                **settings, log_to_driver=False, logging_level=logging.CRITICAL
+            )
+        except Exception as error:  # Ray raises that very class, among others.
+            ray.shutdown()
+            if not left:
+                reason = " ".join(str(error).split())
+                raise ClusterError(f"Ray does not start: {reason}") from error
+    raise AssertionError("there is at least one attempt")
 
 
 def _short_folder() -> str | None:
