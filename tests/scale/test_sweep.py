@@ -47,22 +47,23 @@ class Sweep:
 
     def start(self):
         with self.out.open("a") as file:
-            return subprocess.Popen(
+            self.driver = subprocess.Popen(
                 self.command,
                 cwd=conftest.ROOT,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
+        return self.driver
 
     def run(self):
         process = self.start()
         return process.wait(), self.out.read_text()
 
-    def wait_for(self, pattern, count=1):
-        """Waits until lines of the command say something so often."""
-        found = re.compile(pattern, re.M)
-        while len(found.findall(text := self.out.read_text())) < count:
+    def wait_for(self, pattern):
+        """Waits until a line of the command matches; returns all that it said."""
+        while not re.search(pattern, text := self.out.read_text(), re.M):
+            assert self.driver.poll() is None, text
             time.sleep(0.2)
         return text
 
@@ -86,6 +87,14 @@ class Sweep:
     def says(self, label, text):
         """How often a trial's process printed a text."""
         return (self.logdir / label / "log.txt").read_text().count(text)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """Ends what a failing test leaves."""
+    yield
+    for child in psutil.Process().children():
+        kill(child)
 
 
 def descendants():
