@@ -33,17 +33,18 @@ from planet.scripts import sweep_plan as plans
 from planet.tools import atomic_files, interruption
 
 RETRIES = 3
-ATTEMPTS = 3  # To start Ray, which gives itself half a minute.
 ORIGIN = "origin.json"  # Instead of a checkpoint: which one of which run is meant.
 SCRATCH = ".sweep"  # Folder of Ray's files, for as long as it runs.
 REDUCTION = 3  # asha keeps the best third at each rung.
 RUNGS = 3
 PERTURBATIONS = 10  # pbt compares runs after each tenth of max_steps.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
-# No words, statistics and files of results from Ray; and its processes are as urgent as
-# ours, where they would otherwise give way to all others.
+# No words, statistics and files of results from Ray. Its processes are as urgent as ours,
+# where they would otherwise give way to all others; and on a busy machine, it may take
+# minutes to start.
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",
+    "RAY_raylet_start_wait_time_s": "300",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -117,30 +118,24 @@ def cluster(demand: Demand) -> Iterator[int]:
             }
         stack.callback(ray.shutdown)
         with interruption.at_once():
-            context = _connect(settings, ATTEMPTS if demand.address is None else 1)
+            context = _connect(settings)
         stack.enter_context(interruption.handled())  # Ray has taken SIGTERM.
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
         yield _count_slots(demand)
 
 
-def _connect(settings: Mapping[str, Any], attempts: int) -> Any:
-    """Starts or joins a cluster; on a busy machine, a start may take too long for Ray.
+def _connect(settings: Mapping[str, Any]) -> Any:
+    """Starts or joins a cluster.
 
     Raises:
       ClusterError: That fails.
     """
-    for left in reversed(range(attempts)):
-        try:
-            return ray.init(
-                **settings, log_to_driver=False, logging_level=logging.CRITICAL
-            )
-        except Exception as error:  # Ray raises that very class, among others.
-            ray.shutdown()
-            if not left:
-                reason = " ".join(str(error).split())
-                raise ClusterError(f"Ray does not start: {reason}") from error
-    raise AssertionError("there is at least one attempt")
+    try:
+        return ray.init(**settings, log_to_driver=False, logging_level=logging.CRITICAL)
+    except Exception as error:  # Ray raises that very class, among others.
+        reason = " ".join(str(error).split())
+        raise ClusterError(f"Ray does not start: {reason}") from error
 
 
 def _short_folder() -> str | None:

@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 
-from planet.scripts import compile_scores
+from planet.scripts import compile_scores, sweep_ray
 from planet.tools import json_lines
 from tests import conftest
 
@@ -161,11 +161,12 @@ def test_interrupted_sweep_saves_its_runs(number, tmp_path):
 @contextlib.contextmanager
 def node(*flags):
     """A machine of a cluster, all of whose processes are killed at the end."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *flags]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    command += ["--node-ip-address=127.0.0.1", *flags]
     process = psutil.Popen(
         command,
         cwd=conftest.ROOT,
-        env={**os.environ, "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **sweep_ray.ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
