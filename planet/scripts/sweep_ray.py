@@ -39,9 +39,9 @@ REDUCTION = 3  # asha keeps the best third at each rung.
 RUNGS = 3
 PERTURBATIONS = 10  # pbt compares runs after each tenth of max_steps.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
-# No words, statistics and files of results from Ray. Its processes are as urgent as ours,
-# where they would otherwise give way to all others; and on a busy machine, it may take
-# minutes to start.
+# No words, statistics and files of results from Ray. Its processes are as urgent as
+# ours, where they would otherwise give way to all others; and on a busy machine, it may
+# take minutes to start.
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     "RAY_raylet_start_wait_time_s": "300",

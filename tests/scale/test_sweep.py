@@ -15,7 +15,7 @@ import time
 import psutil
 import pytest
 
-from planet.scripts import compile_scores, sweep_ray
+from planet.scripts import compile_scores
 from planet.tools import json_lines
 from tests import conftest
 
@@ -161,6 +161,8 @@ def test_interrupted_sweep_saves_its_runs(number, tmp_path):
 @contextlib.contextmanager
 def node(*flags):
     """A machine of a cluster, all of whose processes are killed at the end."""
+    from planet.scripts import sweep_ray  # Not there without the extra.
+
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     command += ["--node-ip-address=127.0.0.1", *flags]
     process = psutil.Popen(
