@@ -44,6 +44,7 @@ PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
 # take minutes to start.
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",
+    "RAY_agent_register_timeout_ms": "300000",
     "RAY_raylet_start_wait_time_s": "300",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
