@@ -33,6 +33,7 @@ from planet.scripts import sweep_plan as plans
 from planet.tools import atomic_files, interruption
 
 RETRIES = 3
+ATTEMPTS = 5  # To start Ray, whose helpers have to start within 15 seconds.
 ORIGIN = "origin.json"  # Instead of a checkpoint: which one of which run is meant.
 SCRATCH = ".sweep"  # Folder of Ray's files, for as long as it runs.
 REDUCTION = 3  # asha keeps the best third at each rung.
@@ -40,12 +41,9 @@ RUNGS = 3
 PERTURBATIONS = 10  # pbt compares runs after each tenth of max_steps.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
 # No words, statistics and files of results from Ray. Its processes are as urgent as
-# ours, where they would otherwise give way to all others; and on a busy machine, it may
-# take minutes to start.
+# ours, where they would otherwise give way to all others.
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",
-    "RAY_agent_register_timeout_ms": "300000",
-    "RAY_raylet_start_wait_time_s": "300",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -119,24 +117,31 @@ def cluster(demand: Demand) -> Iterator[int]:
             }
         stack.callback(ray.shutdown)
         with interruption.at_once():
-            context = _connect(settings)
+            context = _connect(settings, 1 if demand.address else ATTEMPTS)
         stack.enter_context(interruption.handled())  # Ray has taken SIGTERM.
         if context.dashboard_url:
             print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
         yield _count_slots(demand)
 
 
-def _connect(settings: Mapping[str, Any]) -> Any:
+def _connect(settings: Mapping[str, Any], attempts: int) -> Any:
     """Starts or joins a cluster.
 
     Raises:
-      ClusterError: That fails.
+      ClusterError: That fails, however often it is tried.
     """
-    try:
-        return ray.init(**settings, log_to_driver=False, logging_level=logging.CRITICAL)
-    except Exception as error:  # Ray raises that very class, among others.
-        reason = " ".join(str(error).split())
-        raise ClusterError(f"Ray does not start: {reason}") from error
+    for left in reversed(range(attempts)):
+        try:
+            return ray.init(
+                **settings, log_to_driver=False, logging_level=logging.CRITICAL
+            )
+        except Exception as error:  # Ray raises that very class, among others.
+            ray.shutdown()
+            if not left:
+                reason = " ".join(str(error).split())
+                raise ClusterError(f"Ray does not start: {reason}") from error
+            print("Ray does not start; try it again.", flush=True)
+    raise AssertionError("there is at least one attempt")
 
 
 def _short_folder() -> str | None:
