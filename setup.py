@@ -58,6 +58,7 @@ COMMANDS = {
     "random-returns": "random_returns",
     "report": "report",
     "scores": "compile_scores",
+    "sweep": "sweep",
     "tasks": "tasks",
     "train": "train",
 }

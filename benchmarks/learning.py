@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib import figure
-from scipy import stats
 
 import planet
 from planet.scripts import compile_scores, configs, plot_scores, runs
-from planet.tools import atomic_files, cli, events, machine, parameters
+from planet.tools import atomic_files, cli, events, intervals, machine, parameters
 
 PROG = "benchmarks.learning"
 ROOT = pathlib.Path(__file__).parent.parent
@@ -47,7 +46,6 @@ PANELS = {
     "image_loss_te": "observation loss, test episodes",
     "reward_loss_te": "reward loss, test episodes",
 }
-CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,20 +281,8 @@ def estimate(table: np.ma.MaskedArray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     for index, column in enumerate(table.T):
         values = column.compressed()
         if len(values) > 1:
-            limits[:, index] = interval(values)
+            limits[:, index] = intervals.of_mean(values)
     return table.mean(0).filled(np.nan), *limits
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Lower and upper limit of the mean of at least two values, by the bootstrap."""
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def summarise(curves: Sequence[Mapping]) -> dict[str, dict[str, list]]:
@@ -351,7 +337,7 @@ def plot(
         panel.ticklabel_format(axis="y", useOffset=False)
         plot_scores.tidy(panel)
     count = len(curves)
-    spread = f"mean of {count} runs and its {CONFIDENCE:.0%} interval"
+    spread = f"mean of {count} runs and its {intervals.CONFIDENCE:.0%} interval"
     drawing.suptitle(f"{title}: {spread if count > 1 else 'one run'}")
     return drawing
 

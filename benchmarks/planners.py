@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 from matplotlib import figure, ticker
 
-from benchmarks import learning
 from planet.control import planners
 from planet.scripts import plot_scores, runs, tasks
-from planet.tools import atomic_files, cli, parameters, tables
+from planet.tools import atomic_files, cli, intervals, parameters, tables
 
 PROG = "benchmarks.planners"
 AMOUNTS = (10, 30, 100, 300, 1000, 2000)
@@ -116,7 +115,7 @@ def _cost(config, task, horizon: int) -> tuple[int, float]:
 
 def describe(case: Mapping[str, Any]) -> str:
     """Mean return and its interval, samples and milliseconds, in a line."""
-    low, high = learning.interval(case["returns"])
+    low, high = intervals.of_mean(case["returns"])
     return (
         f"{np.mean(case['returns']):.0f} ({low:.0f} to {high:.0f}), "
         f"{case['samples']} samples, {case['milliseconds']:.0f} ms"
@@ -128,7 +127,7 @@ def table(cases: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, case in cases.items():
         planner, amount = name.split("/")
-        low, high = learning.interval(case["returns"])
+        low, high = intervals.of_mean(case["returns"])
         rows.append(
             (
                 f"`{planner}`",
@@ -157,7 +156,7 @@ def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
             chosen.sort(key=lambda case: case[cost])
             places = [max(case[cost], 1) for case in chosen]
             means = [np.mean(case["returns"]) for case in chosen]
-            limits = np.array([learning.interval(case["returns"]) for case in chosen]).T
+            limits = np.array([intervals.of_mean(case["returns"]) for case in chosen]).T
             panel.plot(places, means, "o-", color=color, label=planner, ms=4)
             panel.fill_between(places, *limits, color=color, alpha=0.12, lw=0)
         panel.set(xscale="log", xlabel=f"{cost} of a decision", ylabel="return")

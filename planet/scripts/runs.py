@@ -365,15 +365,18 @@ def find_checkpoint(text: str) -> str:
         raise parameters.ParameterError(f"{place} {error}") from None
 
 
-def raise_max_steps(
-    path: str | os.PathLike, max_steps: int
+def change_settings(
+    path: str | os.PathLike, values: Mapping[str, int | float]
 ) -> ml_collections.ConfigDict:
-    """Changes the settings in a file so that the run is longer, and returns them."""
+    """Changes numbers among the settings in a file, and returns all settings."""
     path = pathlib.Path(path)
-    text, line = path.read_text(encoding="utf-8"), f"max_steps: {max_steps}"
-    text, count = re.subn(r"^max_steps:.*$", line, text, flags=re.M)
+    text = path.read_text(encoding="utf-8")
+    for key, value in values.items():
+        line = f"{key}: {value}"
+        text, count = re.subn(rf"^{key}:.*$", line, text, flags=re.M)
+        text = text if count else f"{text.rstrip()}\n{line}\n"
     with atomic_files.writing(path) as file:
-        file.write(text if count else f"{text.rstrip()}\n{line}\n")
+        file.write(text)
     return read_config(path)
 
 

@@ -60,7 +60,7 @@ def process(
         given, config = config, runs.read_config(path)
         if max_steps > config.max_steps:
             print(f"Train to step {max_steps}, not {config.max_steps}.", flush=True)
-            config = runs.raise_max_steps(path, max_steps)
+            config = runs.change_settings(path, {"max_steps": max_steps})
         if differing := runs.differences(given, config):
             names = ", ".join(differing)
             print(f"Keep the run's own settings; given otherwise: {names}", flush=True)

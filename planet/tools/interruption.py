@@ -122,13 +122,18 @@ def ignore() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def end_with_parent() -> None:
-    """Has Linux kill this process when the thread that started it ends."""
+def end_with_parent(pid: int | None = None) -> None:
+    """Has Linux kill this process when the thread that started it ends.
+
+    Args:
+      pid: Id of the parent; None: multiprocessing knows it.
+    """
     if sys.platform != "linux":
         return
-    parent = multiprocessing.parent_process()
+    if pid is None and (parent := multiprocessing.parent_process()):
+        pid = parent.pid
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent and os.getppid() != parent.pid:  # It has ended before.
+    if pid is not None and os.getppid() != pid:  # It has ended before.
         os._exit(1)
 
 

@@ -105,3 +105,15 @@ def test_checkpoints_to_load(tmp_path):
             runs.find_checkpoint(text)
         assert message in str(error.value)
         assert len(str(error.value).splitlines()) == 1
+
+
+def test_settings_are_changed_in_place(tmp_path):
+    path = tmp_path / "config.yaml"
+    runs.save_config(configs.load("debug", {"learning_rate": 1e-3}), path)
+    with path.open("a") as file:
+        file.write("# a note\n")
+    values = {"learning_rate": 2.5e-05, "max_steps": 700}
+    changed = runs.change_settings(path, values)
+    assert (changed.learning_rate, changed.max_steps) == (2.5e-05, 700)
+    assert runs.differences(changed, configs.load("debug", values)) == []
+    assert path.read_text().endswith("# a note\n")
