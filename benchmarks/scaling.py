@@ -28,7 +28,15 @@ import numpy as np
 import psutil
 
 from planet.scripts import configs, runs, train
-from planet.tools import atomic_files, cli, cluster, machine, parameters, tables
+from planet.tools import (
+    atomic_files,
+    cli,
+    cluster,
+    machine,
+    parameters,
+    tables,
+    tensorflow_start,
+)
 
 PROG = "benchmarks.scaling"
 REPEATS = 10
@@ -44,10 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         params = runs.read_params(args.params)
-        configs.load(args.config, params)
+        config = configs.load(args.config, params)
     except parameters.ParameterError as error:
         parser.error(str(error))
-    batch = configs.load(args.config, params).batch_shape[0]
+    if config.observations != "image":
+        parser.error(f"observations must be image, not {config.observations}")
+    batch = config.batch_shape[0]
     for amount in args.replicas:
         if batch % amount:
             parser.error(f"--replicas must divide the {batch} sequences, not {amount}")
@@ -201,6 +211,7 @@ def _free_ports(amount: int) -> list[int]:
 def _be_replica(role: dict[str, Any]) -> int:
     """Makes updates; the chief prints what they took, as JSON."""
     os.sched_setaffinity(0, {role["core"]})
+    tensorflow_start.load()
     config = configs.load(role["config"], role["params"])
     from planet.training import distribution
 

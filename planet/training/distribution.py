@@ -20,6 +20,7 @@ import contextlib
 import functools
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -193,7 +194,7 @@ class Processes(Distribution):
     def __init__(self, found: cluster.Cluster):
         self._cluster = found
         self._functions: list[Callable] = []
-        self._looked = time.monotonic()
+        self._next_look = time.monotonic() + PROBE
         if found.is_chief:
             amount = len(found.addresses)
             print(f"Waiting until all {amount} processes are there.", flush=True)
@@ -304,12 +305,16 @@ class Processes(Distribution):
         return message, arrays
 
     def _look(self) -> None:
-        """Raises LostError if it has turned out that another process is gone."""
-        if time.monotonic() - self._looked < PROBE:
+        """Raises LostError if it has turned out that another process is gone.
+
+        It does so once: what has been learned can still be saved.
+        """
+        if time.monotonic() < self._next_look:
             return
-        self._looked = time.monotonic()
+        self._next_look = math.inf
         with self._lost(), tf.device("CPU:0"):
             _probe(self._cluster.rank)
+        self._next_look = time.monotonic() + PROBE
 
     @contextlib.contextmanager
     def _lost(self) -> Iterator[None]:

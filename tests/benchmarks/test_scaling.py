@@ -40,6 +40,7 @@ def test_table_of_cases():
     [
         (("--replicas", "3"), "--replicas must divide the 8 sequences, not 3"),
         (("--params", "batch_shpe=1"), "unknown parameter 'batch_shpe'; did you"),
+        (("--params", "observations=state"), "observations must be image, not state"),
         (("--repeats", "0"), "argument --repeats: must be a whole number from 1"),
     ],
 )

@@ -159,6 +159,7 @@ def test_a_run_trains_and_goes_on(run_on_devices, tmp_path):
         "observations": "state",
         "action_repeat": 100,
         "batch_shape": [4, 10],
+        "overshooting": 0,
         "train_steps": 8,
         "test_steps": 4,
         "use_policy": True,
