@@ -248,6 +248,8 @@ def _signals_kept() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in signals}
     try:
         yield
+    except SystemExit:  # What Ray makes of SIGTERM as long as it starts.
+        raise interruption.Interrupted(signal.SIGTERM) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -440,7 +440,7 @@ def test_a_wait_that_is_interrupted_loses_no_report(tmp_path):
 
 
 def test_a_run_goes_on_from_what_its_checkpoint_says(tmp_path):
-    sizes = {"train_steps": 40, "test_steps": 5, "max_steps": 45, "dumbnet": True}
+    sizes = {"train_steps": 40, "max_steps": 40, "dumbnet": True}
     config = load(
         collect_every=10,
         data_loader="dummy",
@@ -477,7 +477,7 @@ def test_a_run_goes_on_from_what_its_checkpoint_says(tmp_path):
     assert [place.number for place in site.requests] == [0, 1]
 
     again = threads(config)
-    trained, _ = train_on(again)
+    (trained,) = train_on(again)
     assert [place.number for place in again.requests] == [1, 2, 3]
     returns = [
         episode_files.read(path)["reward"].sum()
