@@ -219,16 +219,18 @@ def test_a_machine_of_a_cluster_dies(tmp_path):
 
 
 def test_failing_trial_is_named_and_the_others_go_on(tmp_path):
-    tasks = ["dummy", "tests.control.user_envs:raising_on_reset"]
-    space = f"space: {{tasks: {{grid: [[{tasks[0]}], ['{tasks[1]}']]}}}}"
-    sweep = Sweep(tmp_path, space, base=BASE.replace("tasks: [dummy], ", ""))
+    variants = "{good: {}, bad: {checkpoint_to_load: nowhere}}"
+    sweep = Sweep(tmp_path, f"space: {{start: {{variants: {variants}}}}}")
     code, text = sweep.run()
-    label = "tests.control.user_envs_raising_on_reset"
     assert code == 1, text
-    assert len(re.findall(rf"^{label}: .*; retry \d of 3$", text, re.M)) == 3
-    assert re.search(rf"^planet.scripts.sweep: error: {label} failed: .", text, re.M)
-    assert sweep.steps("dummy") == STEPS
-    assert re.search(r"^\| dummy +\| 1 +\|.*\| finished +\|$", text, re.M)
+    reason = "planet.scripts.train: error: checkpoint_to_load must be .*"
+    for number in (1, 2, 3):
+        assert re.search(rf"^bad: {reason}; retry {number} of 3$", text, re.M)
+    assert re.search(
+        rf"^planet.scripts.sweep: error: bad failed: {reason}$", text, re.M
+    )
+    assert sweep.steps("good") == STEPS
+    assert re.search(r"^\| good +\| 1 +\|.*\| finished +\|$", text, re.M)
 
 
 def test_search_by_optuna(tmp_path):
