@@ -91,19 +91,19 @@ def cartpole_swingup() -> TaskSpec:
 @task
 def cartpole_balance_da() -> TaskSpec:
     """Keeps a pole upright with one of five forces."""
-    return _cartpole("balance", COARSE, ceilings={0.48: 631, 0.96: 954})
+    return _cartpole("balance", COARSE, ceilings={0.24: 475, 0.48: 631, 0.96: 954})
 
 
 @task
 def cartpole_swingup_da() -> TaskSpec:
     """Swings a pole up with one of five forces."""
-    return _cartpole("swingup", COARSE, ceilings={0.48: 395, 0.96: 751})
+    return _cartpole("swingup", COARSE, ceilings={0.24: 180, 0.48: 395, 0.96: 751})
 
 
 @task
 def cartpole_balance_daf() -> TaskSpec:
     """Keeps a pole upright with one of nine forces."""
-    return _cartpole("balance", FINE)
+    return _cartpole("balance", FINE, ceilings={0.24: 539, 0.48: 734, 0.96: 990})
 
 
 @task
