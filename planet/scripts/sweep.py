@@ -116,18 +116,13 @@ def _alone(logdir: pathlib.Path) -> Iterator[None]:
 
 
 def _choose(plan: sweep_plan.Plan) -> list[spaces.Trial]:
-    """Writes the plan, says where it stands, and returns the trials to be run.
-
-    With schedulers that compare them, those that have ended come first.
-    """
+    """Writes the plan, says where it stands, and returns the trials to be run."""
     plan.read()  # Another sweep may have just ended.
     plan.retry()
     plan.write()
     print(f"{plan.logdir}: {plan.progress()}.", flush=True)
-    left = {x: plan.state(x) == sweep_plan.UNFINISHED for x in plan.trials}
-    compares = plan.space.scheduler in ("asha", "median")
-    chosen = sorted(left, key=lambda x: left[x]) if compares else left
-    return [plan.trials[x] for x in chosen if compares or left[x]]
+    states = {label: plan.state(label) for label in plan.trials}
+    return [plan.trials[x] for x, y in states.items() if y == sweep_plan.UNFINISHED]
 
 
 def _address(text: str) -> str:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import ml_collections
 import numpy as np
 import ray
 from ray import tune
@@ -189,9 +190,7 @@ class Trial(tune.Trainable):
                 working_folder=trial["working_folder"],
                 changes=drawn,
             )
-            self._results = self._training.results(
-                newest_only=bool(drawn), known_only=trial["over"]
-            )
+            self._results = self._training.results(newest_only=bool(drawn))
         result = next(self._results, None)
         if result is None:
             return {**self._last, "done": True}
@@ -218,13 +217,6 @@ class Trial(tune.Trainable):
             self._training.end()
 
 
-def _resources(demand: Demand, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """What a trial takes; one that has ended only says again what came of it."""
-    wanted = {"CPU": demand.cpus, "GPU": demand.gpus}
-    over = config["trial"]["over"]
-    return tune.PlacementGroupFactory([{"CPU": 0.01} if over else wanted])
-
-
 def run(
     space: spaces.Space,
     trials: Sequence[spaces.Trial],
@@ -236,7 +228,7 @@ def run(
 
     Args:
       space: What the sweep tries.
-      trials: Those to run, or to compare others with; search optuna adds to them.
+      trials: Those to run; search optuna adds to them.
       plan: Is told what happens.
       demand: What a trial takes.
       slots: How many fit.
@@ -261,13 +253,13 @@ def run(
         described = [describe(trial)["trial"] for trial in trials]
         configs = {"trial": tune.grid_search(described)}
     tuner = tune.Tuner(
-        tune.with_resources(Trial, functools.partial(_resources, demand)),
+        tune.with_resources(Trial, {"CPU": demand.cpus, "GPU": demand.gpus}),
         param_space=configs,
         tune_config=tune.TuneConfig(
             metric=space.metric,
             mode="max",
             search_alg=searcher,
-            scheduler=Rivals(space, watcher),
+            scheduler=Rivals(space, watcher, _read_ended(space, plan)),
             num_samples=len(searcher) if searcher else 1,
             max_concurrent_trials=limit,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -313,14 +305,30 @@ def _describe(
         "config": trial.config,
         "params": trial.params,
         "drawn": {name: settings[name] for name in names},
-        "rivals": trial.population if names else ",".join(config.tasks),
+        "rivals": trial.population if names else _tasks_of(config),
         "max_steps": config.max_steps,
-        "over": plan.state(trial.label) != plans.UNFINISHED,
         "epoch": sum(math.ceil(steps / batch) * batch for steps in phases),
         "stop": str(stop),
         "threads": math.ceil(demand.cpus),
         "working_folder": os.getcwd(),
     }
+
+
+def _tasks_of(config: ml_collections.ConfigDict) -> str:
+    return ",".join(config.tasks)
+
+
+def _read_ended(space: spaces.Space, plan: plans.Plan) -> dict[str, list]:
+    """Results of each trial that has ended before, by its tasks."""
+    ended = collections.defaultdict(list)
+    if space.scheduler in ("asha", "median"):
+        for label, trial in plan.trials.items():
+            if plan.state(label) != plans.UNFINISHED:
+                results = sweep_trials.read_results(
+                    plan.folder(label) / sweep_trials.RUN
+                )
+                ended[_tasks_of(spaces.load(trial, space.source))].append(results)
+    return ended
 
 
 class _Watcher(tune.Callback):
@@ -354,8 +362,7 @@ class _Watcher(tune.Callback):
 
     def on_trial_start(self, iteration, trials, trial, **_):
         """Says so."""
-        if not trial.config["trial"]["over"]:
-            self._say(trial, "starts")
+        self._say(trial, "starts")
 
     def on_trial_result(self, iteration, trials, trial, result, **_):
         """Says what the result is, if it is new."""
@@ -373,7 +380,7 @@ class _Watcher(tune.Callback):
 
     def on_trial_complete(self, iteration, trials, trial, **_):
         """Notes that a trial is finished, or that the scheduler stopped it."""
-        if self.interrupt or trial.config["trial"]["over"]:
+        if self.interrupt:
             return
         self._plan.note(_label(trial), plans.STOPPED)  # Unless it is finished.
         self._say(trial, f"{self._plan.state(_label(trial))}, {self._plan.progress()}")
@@ -406,10 +413,21 @@ class Rivals(schedulers.FIFOScheduler):
 
     Returns of different tasks say nothing about each other; and pbt copies weights,
     which fit the same point of the grid only.
+
+    Args:
+      space: What the sweep tries.
+      watcher: Knows of signals.
+      ended: Results of each trial that has ended before, by group.
     """
 
-    def __init__(self, space: spaces.Space, watcher: _Watcher):
+    def __init__(
+        self,
+        space: spaces.Space,
+        watcher: _Watcher,
+        ended: Mapping[str, Sequence[Sequence[sweep_trials.Result]]],
+    ):
         super().__init__()
+        self._ended = ended
         self._space = space
         self._watcher = watcher
         self._groups: dict[str, schedulers.TrialScheduler] = {}
@@ -423,8 +441,14 @@ class Rivals(schedulers.FIFOScheduler):
         described = trial.config["trial"]
         group = described["rivals"]
         if group not in self._groups:
-            self._groups[group] = _make_scheduler(self._space, described)
-            self._groups[group].set_search_properties(self._space.metric, "max")
+            made = self._groups[group] = _make_scheduler(self._space, described)
+            made.set_search_properties(self._space.metric, "max")
+            for results in self._ended.get(group, ()):
+                before: Any = experiment.Trial("ended", stub=True)
+                nobody: Any = None
+                for result in map(dataclasses.asdict, results):
+                    made.on_trial_add(nobody, before)
+                    made.on_trial_complete(nobody, before, result)
         return self._groups[group]
 
     def on_trial_add(self, tune_controller, trial):

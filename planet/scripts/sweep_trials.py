@@ -117,16 +117,13 @@ class Training:
         self._changes = changes or {}
         self._process: subprocess.Popen | None = None
 
-    def results(
-        self, newest_only: bool = False, known_only: bool = False
-    ) -> Iterator[Result]:
+    def results(self, newest_only: bool = False) -> Iterator[Result]:
         """Yields results as they come, after those of before.
 
         A result is yielded once there is a checkpoint of it.
 
         Args:
           newest_only: Of the results of before, yield only the newest.
-          known_only: Yield only those, without training.
 
         Raises:
           TrainingError: The process fails.
@@ -136,9 +133,8 @@ class Training:
         if newest_only:
             step = max((x.step for x in read_results(self._run)[:-1]), default=-1)
         while True:
-            over = known_only or (
-                not self._process and (is_finished(self._folder) or self._stop.exists())
-            )
+            ended = is_finished(self._folder) or self._stop.exists()
+            over = ended and not self._process
             saved = max(runs.checkpoints(self._run), default=0)
             for result in read_results(self._run):
                 if step < result.step <= saved:

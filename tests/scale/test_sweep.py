@@ -285,16 +285,30 @@ scheduler: pbt
         assert values[label]["state"] == "finished"
 
 
-def test_halving_stops_the_worse(tmp_path):
-    space = "space: {seed: {grid: [0, 1, 2, 3]}}\nscheduler: asha"
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+def test_the_worse_are_stopped_by_what_is_known(scheduler, tmp_path):
+    space = f"space: {{seed: {{grid: [0, 1, 2, 3]}}}}\nscheduler: {scheduler}"
     sweep = Sweep(tmp_path, space)
+    for seed in (0, 1, 2):
+        write_run(sweep.logdir / f"seed={seed}" / "00001", STEPS, 900.0)
+        (sweep.logdir / f"seed={seed}" / "00001" / "DONE").touch()
+    write_run(sweep.logdir / "seed=3" / "00001", STEPS[:1], 1.0)
     code, text = sweep.run()
     assert code == 0, text
+    assert "seed=3: stopped, 4 of 4 trials done" in text
     values = json.loads((sweep.logdir / "sweep.json").read_text())["trials"]
-    states = {label: trial["state"] for label, trial in values.items()}
-    assert "finished" in states.values()
-    assert "stopped" in states.values(), states
-    before = os.stat(sweep.logdir / "seed=0" / "log.txt").st_mtime
+    states = [trial["state"] for trial in values.values()]
+    assert states == ["finished", "finished", "finished", "stopped"]
+    assert not (sweep.logdir / "seed=3" / "log.txt").exists()  # It was not trained.
     code, text = sweep.run()  # There is nothing left to do.
     assert code == 0, text
-    assert os.stat(sweep.logdir / "seed=0" / "log.txt").st_mtime == before
+    assert text.count("seed=3: stopped") == 1
+
+
+def write_run(run, steps, score):
+    """What schedulers see of a run: scores, and that there is a checkpoint of each."""
+    (run / "checkpoints").mkdir(parents=True)
+    for step in steps:
+        record = {"phase": "test", "step": step, "score": score}
+        json_lines.append(run / "metrics.jsonl", record)
+        (run / "checkpoints" / f"ckpt-{step}.index").touch()
