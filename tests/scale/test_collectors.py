@@ -67,7 +67,10 @@ class Run:
 
     def __exit__(self, *_):
         self._note_family()
-        for process in (psutil.Process(self._process.pid), *self.family):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        for process in self.family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         shutil.rmtree(self.scratch, ignore_errors=True)
