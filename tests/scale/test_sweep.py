@@ -163,8 +163,7 @@ def node(*flags):
     """A machine of a cluster, all of whose processes are killed at the end."""
     from planet.scripts import sweep_ray  # Not there without the extra.
 
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    command += ["--node-ip-address=127.0.0.1", *flags]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *flags]
     process = psutil.Popen(
         command,
         cwd=conftest.ROOT,
@@ -188,7 +187,8 @@ def kill(process):
         psutil.wait_procs(everything, 60)
 
 
-def test_a_machine_of_a_cluster_dies(tmp_path):
+def test_a_machine_of_a_cluster_dies(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
