@@ -318,12 +318,11 @@ def _read_ended(space: spaces.Space, plan: plans.Plan) -> dict[str, list]:
     """Results of each trial that has ended before, by its tasks."""
     ended = collections.defaultdict(list)
     if space.scheduler in ("asha", "median"):
-        for label, trial in plan.trials.items():
-            if plan.state(label) != plans.UNFINISHED:
-                results = sweep_trials.read_results(
-                    plan.folder(label) / sweep_trials.RUN
-                )
-                ended[_tasks_of(spaces.load(trial, space.source))].append(results)
+        for name, trial in plan.trials.items():
+            if plan.state(name) != plans.UNFINISHED:
+                run = plan.folder(name) / sweep_trials.RUN
+                tasks = _tasks_of(spaces.load(trial, space.source))
+                ended[tasks].append(sweep_trials.read_results(run))
     return ended
 
 
@@ -340,8 +339,8 @@ class _Watcher(tune.Callback):
         self.interrupt: interruption.Interrupted | None = None
         self._plan = plan
         self._deadline = math.inf
-        newest = {label: plan.newest(label) for label in plan.trials}
-        self._known = {label: result.step for label, result in newest.items() if result}
+        newest = {name: plan.newest(name) for name in plan.trials}
+        self._known = {name: result.step for name, result in newest.items() if result}
 
     def on_step_begin(self, iteration, trials, **_):
         """Looks for a signal; raises it once all trials have ended."""
@@ -378,11 +377,9 @@ class _Watcher(tune.Callback):
         """Notes that a trial is finished, or that the scheduler stopped it."""
         if self.interrupt:
             return
-        self._plan.note(label(trial), plans.STOPPED)  # Unless it is finished.
-        self._say(
-            trial,
-            f"{self._plan.state(label(trial))}, {self._plan.progress()}",
-        )
+        name = label(trial)
+        self._plan.note(name, plans.STOPPED)  # Unless it is finished.
+        self._say(trial, f"{self._plan.state(name)}, {self._plan.progress()}")
 
     def on_trial_error(self, iteration, trials, trial, **_):
         """Notes that a trial has failed for good."""
