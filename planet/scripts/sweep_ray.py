@@ -9,9 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import functools
 import importlib
-import itertools
 import logging
 import math
 import os
@@ -19,27 +17,23 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
-import numpy as np
 import ray
 from ray import tune
-from ray.tune import experiment, schedulers, search
-from ray.tune.search import optuna as tune_optuna
+from ray.tune import experiment
 
-from planet.scripts import spaces, sweep_trials
+from planet.scripts import spaces, sweep_schedulers, sweep_search, sweep_trials
 from planet.scripts import sweep_plan as plans
+from planet.scripts.sweep_schedulers import label
 from planet.tools import atomic_files, interruption
 
 RETRIES = 3
 ATTEMPTS = 5  # To start Ray, whose helpers have to start within 15 seconds.
 ORIGIN = "origin.json"  # Instead of a checkpoint: which one of which run is meant.
 SCRATCH = ".sweep"  # Folder of Ray's files, for as long as it runs.
-REDUCTION = 3  # asha keeps the best third at each rung.
-RUNGS = 3
-PERTURBATIONS = 10  # pbt compares runs after each tenth of max_steps.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
 # No words, statistics and files of results from Ray. Its processes are as urgent as
 # ours, where they would otherwise give way to all others.
@@ -248,7 +242,7 @@ def run(
     limit, searcher, configs = demand.max_concurrent or None, None, {}
     if space.search == "optuna":
         limit = min(limit or slots, slots)
-        searcher = Suggestions(space, trials, plan, describe)
+        searcher = sweep_search.Suggestions(space, trials, plan, describe)
     else:
         described = [describe(trial)["trial"] for trial in trials]
         configs = {"trial": tune.grid_search(described)}
@@ -259,7 +253,9 @@ def run(
             metric=space.metric,
             mode="max",
             search_alg=searcher,
-            scheduler=Rivals(space, watcher, _read_ended(space, plan)),
+            scheduler=sweep_schedulers.Rivals(
+                space, _read_ended(space, plan), lambda: watcher.interrupt is not None
+            ),
             num_samples=len(searcher) if searcher else 1,
             max_concurrent_trials=limit,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -322,12 +318,11 @@ def _read_ended(space: spaces.Space, plan: plans.Plan) -> dict[str, list]:
     """Results of each trial that has ended before, by its tasks."""
     ended = collections.defaultdict(list)
     if space.scheduler in ("asha", "median"):
-        for label, trial in plan.trials.items():
-            if plan.state(label) != plans.UNFINISHED:
-                results = sweep_trials.read_results(
-                    plan.folder(label) / sweep_trials.RUN
-                )
-                ended[_tasks_of(spaces.load(trial, space.source))].append(results)
+        for name, trial in plan.trials.items():
+            if plan.state(name) != plans.UNFINISHED:
+                run = plan.folder(name) / sweep_trials.RUN
+                tasks = _tasks_of(spaces.load(trial, space.source))
+                ended[tasks].append(sweep_trials.read_results(run))
     return ended
 
 
@@ -344,8 +339,8 @@ class _Watcher(tune.Callback):
         self.interrupt: interruption.Interrupted | None = None
         self._plan = plan
         self._deadline = math.inf
-        newest = {label: plan.newest(label) for label in plan.trials}
-        self._known = {label: result.step for label, result in newest.items() if result}
+        newest = {name: plan.newest(name) for name in plan.trials}
+        self._known = {name: result.step for name, result in newest.items() if result}
 
     def on_step_begin(self, iteration, trials, **_):
         """Looks for a signal; raises it once all trials have ended."""
@@ -366,9 +361,9 @@ class _Watcher(tune.Callback):
 
     def on_trial_result(self, iteration, trials, trial, result, **_):
         """Says what the result is, if it is new."""
-        label, step = _label(trial), result.get("step", -1)
-        if step > self._known.get(label, -1):
-            self._known[label] = step
+        name, step = label(trial), result.get("step", -1)
+        if step > self._known.get(name, -1):
+            self._known[name] = step
             most, score = trial.config["trial"]["max_steps"], result["test_score"]
             self._say(trial, f"step {step:,} of {most:,}, test score {score:.2f}")
 
@@ -382,20 +377,17 @@ class _Watcher(tune.Callback):
         """Notes that a trial is finished, or that the scheduler stopped it."""
         if self.interrupt:
             return
-        self._plan.note(_label(trial), plans.STOPPED)  # Unless it is finished.
-        self._say(trial, f"{self._plan.state(_label(trial))}, {self._plan.progress()}")
+        name = label(trial)
+        self._plan.note(name, plans.STOPPED)  # Unless it is finished.
+        self._say(trial, f"{self._plan.state(name)}, {self._plan.progress()}")
 
     def on_trial_error(self, iteration, trials, trial, **_):
         """Notes that a trial has failed for good."""
-        self._plan.note(_label(trial), plans.FAILED, _read_error(trial))
+        self._plan.note(label(trial), plans.FAILED, _read_error(trial))
         self._say(trial, f"failed: {_read_error(trial)}; {self._plan.progress()}")
 
     def _say(self, trial, text: str) -> None:
-        print(f"{_label(trial)}: {text}", flush=True)
-
-
-def _label(trial: experiment.Trial) -> str:
-    return trial.config["trial"]["label"]
+        print(f"{label(trial)}: {text}", flush=True)
 
 
 def _read_error(trial: experiment.Trial) -> str:
@@ -406,282 +398,3 @@ def _read_error(trial: experiment.Trial) -> str:
     text = text.rpartition("Failure # ")[2]  # They are all in this file.
     _, found, reason = text.rpartition(f"{sweep_trials.TrainingError.__name__}: ")
     return reason.splitlines()[0] if found else "its process or machine died"
-
-
-class Rivals(schedulers.FIFOScheduler):
-    """Compares trials that can be compared, by a scheduler for each group of them.
-
-    Returns of different tasks say nothing about each other; and pbt copies weights,
-    which fit the same point of the grid only.
-
-    Args:
-      space: What the sweep tries.
-      watcher: Knows of signals.
-      ended: Results of each trial that has ended before, by group.
-    """
-
-    def __init__(
-        self,
-        space: spaces.Space,
-        watcher: _Watcher,
-        ended: Mapping[str, Sequence[Sequence[sweep_trials.Result]]],
-    ):
-        super().__init__()
-        self._ended = ended
-        self._space = space
-        self._watcher = watcher
-        self._groups: dict[str, schedulers.TrialScheduler] = {}
-
-    def set_search_properties(self, metric, mode, **_):
-        """Takes what is in the space instead."""
-        return True
-
-    def _of(self, trial: experiment.Trial) -> schedulers.TrialScheduler:
-        """The scheduler of a trial's group."""
-        described = trial.config["trial"]
-        group = described["rivals"]
-        if group not in self._groups:
-            made = self._groups[group] = _make_scheduler(self._space, described)
-            made.set_search_properties(self._space.metric, "max")
-            for results in self._ended.get(group, ()):
-                before: Any = experiment.Trial("ended", stub=True)
-                nobody: Any = None
-                for result in map(dataclasses.asdict, results):
-                    made.on_trial_add(nobody, before)
-                    made.on_trial_complete(nobody, before, result)
-        return self._groups[group]
-
-    def on_trial_add(self, tune_controller, trial):
-        """Tells the group's scheduler."""
-        self._of(trial).on_trial_add(_Members(tune_controller, trial), trial)
-
-    def on_trial_error(self, tune_controller, trial):
-        """Tells the group's scheduler."""
-        self._of(trial).on_trial_error(_Members(tune_controller, trial), trial)
-
-    def on_trial_remove(self, tune_controller, trial):
-        """Tells the group's scheduler."""
-        self._of(trial).on_trial_remove(_Members(tune_controller, trial), trial)
-
-    def on_trial_result(self, tune_controller, trial, result):
-        """Asks the group's scheduler, unless the trial ends by itself."""
-        most = trial.config["trial"]["max_steps"]
-        if self._space.metric not in result or result["step"] >= most:
-            return self.CONTINUE
-        members = _Members(tune_controller, trial)
-        return self._of(trial).on_trial_result(members, trial, result)
-
-    def on_trial_complete(self, tune_controller, trial, result):
-        """Tells the group's scheduler."""
-        if self._space.metric in result:
-            members = _Members(tune_controller, trial)
-            self._of(trial).on_trial_complete(members, trial, result)
-
-    def choose_trial_to_run(self, tune_controller):
-        """The next one in order; with pbt, the one that lags behind its group."""
-        if self._watcher.interrupt:
-            return None
-        if self._space.scheduler != "pbt":
-            return super().choose_trial_to_run(tune_controller)
-        for trial in tune_controller.get_trials():
-            if trial.status in (trial.PENDING, trial.PAUSED):
-                members = _Members(tune_controller, trial)
-                return self._of(trial).choose_trial_to_run(members)
-        return None
-
-
-class _Members:
-    """A controller of trials as it looks to those of one group."""
-
-    def __init__(self, controller, trial: experiment.Trial):
-        self._controller = controller
-        self._group = trial.config["trial"]["rivals"]
-
-    def __getattr__(self, name):
-        return getattr(self._controller, name)
-
-    def get_trials(self) -> list[experiment.Trial]:
-        """The trials of the group."""
-        return self._select(self._controller.get_trials())
-
-    def get_live_trials(self) -> list[experiment.Trial]:
-        """Those of them that have not ended."""
-        return self._select(self._controller.get_live_trials())
-
-    def _select(self, trials):
-        return [x for x in trials if x.config["trial"]["rivals"] == self._group]
-
-
-def _make_scheduler(
-    space: spaces.Space, described: Mapping[str, Any]
-) -> schedulers.TrialScheduler:
-    """The scheduler of a group of trials, one of which is given."""
-    most, epoch = described["max_steps"], described["epoch"]
-    if space.scheduler == "asha":
-        first = max(epoch, most / REDUCTION**RUNGS)
-        return schedulers.AsyncHyperBandScheduler(
-            time_attr="step",
-            grace_period=min(first, most),
-            max_t=most,
-            reduction_factor=REDUCTION,
-        )
-    if space.scheduler == "median":
-        never: Any = math.inf  # Pausing a trial costs more than it brings.
-        return schedulers.MedianStoppingRule(
-            time_attr="step",
-            grace_period=max(epoch, most / PERTURBATIONS),
-            min_time_slice=never,
-        )
-    if space.scheduler == "pbt":
-        return _Population(space.drawn, max(epoch, most / PERTURBATIONS))
-    return schedulers.FIFOScheduler()
-
-
-class _Population(schedulers.PopulationBasedTraining):
-    """Trials of which the worst go on as changed copies of the best."""
-
-    def __init__(self, drawn: Mapping[str, spaces.Distribution], every: float):
-        self._drawn = drawn
-        rng = np.random.default_rng()
-        mutations: dict[str, Any] = {
-            name: list(x.arguments)
-            if x.kind == "choice"
-            else functools.partial(x.draw, rng)
-            for name, x in drawn.items()
-        }
-        super().__init__(
-            time_attr="step",
-            perturbation_interval=every,
-            hyperparam_mutations=mutations,
-            log_config=False,
-            require_attrs=False,
-        )
-
-    def on_trial_add(self, tune_controller, trial):
-        """Begins with the settings that the trial's run has now."""
-        trial.config.update(trial.config["trial"]["drawn"])
-        super().on_trial_add(tune_controller, trial)
-
-    def _get_new_config(self, trial, trial_to_clone):
-        """Settings of the copy, which stays the trial that it was."""
-        found, operations = super()._get_new_config(trial, trial_to_clone)
-        changed = {
-            name: found[name] if x.kind == "choice" else x.clip(found[name])
-            for name, x in self._drawn.items()
-        }
-        values = ", ".join(f"{name} {value:g}" for name, value in changed.items())
-        best = _label(trial_to_clone)
-        print(
-            f"{_label(trial)}: goes on as a copy of {best}, with {values}", flush=True
-        )
-        return {**trial.config, **changed}, operations
-
-
-class Suggestions(search.Searcher):
-    """Draws by optuna, which learns from means over seeds; one study for each point."""
-
-    def __init__(
-        self,
-        space: spaces.Space,
-        trials: Sequence[spaces.Trial],
-        plan: plans.Plan,
-        describe: Callable[[spaces.Trial], dict[str, Any]],
-    ):
-        super().__init__(space.metric, "max")
-        self._space = space
-        self._plan = plan
-        self._describe = describe
-        self._queue = list(trials)
-        self._running: dict[str, spaces.Trial] = {}
-        known = {trial.group: trial for trial in plan.trials.values()}
-        draws = collections.Counter(trial.population for trial in known.values())
-        domains: Any = {name: _domain(x) for name, x in space.drawn.items()}
-        self._studies = {
-            point.label: tune_optuna.OptunaSearch(
-                domains,
-                metric=space.metric,
-                mode="max",
-                seed=number + len(space.points) * draws[point.label],  # Draws go on.
-            )
-            for number, point in enumerate(space.points)
-        }
-        rounds = itertools.product(range(space.samples), space.points)
-        self._points = [
-            point for number, point in rounds if number >= draws[point.label]
-        ]
-        self._keys: dict[str, str] = {}  # Of draws, by group.
-        self._ended = {x for x in plan.trials if plan.state(x) != plans.UNFINISHED}
-        for trial in known.values():
-            self._tell(trial)
-
-    def __len__(self) -> int:
-        return len(self._queue) + len(self._points) * len(self._space.seeds)
-
-    def suggest(self, trial_id: str):
-        """The next seed of the last draw, or else the first of a new one."""
-        if not self._queue and not self._points:
-            return self.FINISHED
-        if not self._queue:
-            point = self._points.pop(0)
-            key = f"{point.label}:{trial_id}"
-            drawn: Any = self._studies[point.label].suggest(key)
-            values = {
-                name: x.arguments[drawn[name]]
-                if x.kind == "choice"
-                else x.clip(drawn[name])
-                for name, x in self._space.drawn.items()
-            }
-            taken = {trial.group for trial in self._plan.trials.values()}
-            trials = self._space.at(point, values, taken)
-            self._plan.add(trials)
-            self._keys[trials[0].group] = key
-            self._queue += trials
-        trial = self._running[trial_id] = self._queue.pop(0)
-        return self._describe(trial)
-
-    def on_trial_complete(self, trial_id: str, result=None, error: bool = False):
-        """Tells the study once the trials of all seeds have ended."""
-        trial = self._running.pop(trial_id)
-        self._ended.add(trial.label)
-        self._tell(trial)
-
-    def _tell(self, trial: spaces.Trial) -> None:
-        """Tells a study what came of a draw, if that is known."""
-        rivals = [x for x in self._plan.trials.values() if x.group == trial.group]
-        if not {x.label for x in rivals} <= self._ended:
-            return
-        found = [self._plan.newest(x.label) for x in rivals]
-        scores = [result.test_score for result in found if result]
-        study, key = self._studies[trial.population], self._keys.get(trial.group)
-        if key and scores:
-            study.on_trial_complete(key, {self.metric: float(np.mean(scores))})
-        elif key:
-            study.on_trial_complete(key, error=True)
-        elif scores:
-            study.add_evaluated_point(self._drawn_by(trial), float(np.mean(scores)))
-
-    def _drawn_by(self, trial: spaces.Trial) -> dict[str, Any]:
-        """What optuna would have drawn to get a trial's settings."""
-        result = {}
-        for name, x in self._space.drawn.items():
-            (value, *_) = (
-                trial.params[key] for key in spaces.own_names({name: x.ends[0]})
-            )
-            result[name] = x.arguments.index(value) if x.kind == "choice" else value
-        return result
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: all is in the plan and in the runs."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
-
-
-def _domain(drawn: spaces.Distribution) -> search.sample.Domain:
-    """What Ray calls a distribution."""
-    if drawn.kind == "choice":  # optuna knows lists and mappings by their number.
-        return tune.choice(list(range(len(drawn.arguments))))
-    low, high, *step = drawn.arguments
-    if drawn.kind.endswith("randint"):
-        high += 1  # Ray leaves it out.
-    return getattr(tune, drawn.kind)(low, high, *step)
