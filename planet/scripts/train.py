@@ -234,8 +234,9 @@ def follow(config: ml_collections.ConfigDict) -> int:
     """
     with interruption.at_once():
         tensorflow_start.load()
-        from planet.training import trainer
+        from planet.training import distribution, trainer
 
+        distribution.find(config)
     # In a thread, so that signals are noticed while it waits for the chief.
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         return executor.submit(trainer.follow, config).result()

@@ -90,6 +90,16 @@ def handled() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def reclaim() -> None:
+    """Handles signals as before where a library has put handlers of its own in place.
+
+    Python does not know of those. It does nothing outside the main thread.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.getsignal(number))
+
+
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
     """Lets a signal end the process right in this context."""

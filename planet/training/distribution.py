@@ -202,6 +202,7 @@ class Processes(Distribution):
         create = tf.distribute.MultiWorkerMirroredStrategy
         with self._lost(), concurrent.futures.ThreadPoolExecutor(1) as executor:
             super().__init__(executor.submit(create).result())
+        interruption.reclaim()  # TensorFlow takes SIGTERM for a machine's preemption.
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
