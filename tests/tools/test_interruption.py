@@ -1,5 +1,6 @@
 """Tests of interruptions, by real signals."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from planet.tools import interruption
 
+_IGNORE = ctypes.c_void_p(1)  # SIG_IGN of signal.h.
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -25,6 +27,17 @@ def test_a_signal_is_noticed_at_the_next_check(number, capsys):
     assert "the same again ends at once" in capsys.readouterr().out
     assert signal.getsignal(number) is before
     interruption.check()
+
+
+def test_handlers_of_libraries_are_replaced():
+    with interruption.handled():
+        ctypes.CDLL(None).signal(signal.SIGTERM, _IGNORE)  # Python is not told.
+        os.kill(os.getpid(), signal.SIGTERM)
+        interruption.check()
+        interruption.reclaim()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(interruption.Interrupted):
+            interruption.check()
 
 
 def test_requirements_are_confirmed_and_checked():
