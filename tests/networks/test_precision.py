@@ -1,5 +1,8 @@
 """Tests of precisions: what they may change, and what they may not."""
 
+import pathlib
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +19,12 @@ MODELS = [
     {"model": "drnn"},
     {"model": "rssm", "tap_cell": "rssm"},
 ]
+
+CPU = pathlib.Path("/proc/cpuinfo")
+native = pytest.mark.skipif(
+    CPU.is_file() and not re.search("(avx512|amx)_bf16", CPU.read_text()),
+    reason="without instructions for bfloat16, TensorFlow rounds sums of products twice",
+)
 
 
 def make_model(products, weights=None, **settings):
@@ -36,6 +45,7 @@ def losses_and_gradient(model, data):
     )
 
 
+@native
 @pytest.mark.parametrize("settings", MODELS, ids=str)
 def test_bfloat16_hardly_changes_losses_and_direction_of_the_gradient(settings):
     keras.utils.set_random_seed(0)
