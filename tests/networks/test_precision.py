@@ -23,7 +23,7 @@ MODELS = [
 CPU = pathlib.Path("/proc/cpuinfo")
 native = pytest.mark.skipif(
     CPU.is_file() and not re.search("(avx512|amx)_bf16", CPU.read_text()),
-    reason="without instructions for bfloat16, TensorFlow rounds sums of products twice",
+    reason="TensorFlow rounds sums twice without instructions for bfloat16",
 )
 
 
