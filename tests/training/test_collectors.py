@@ -4,6 +4,7 @@ import collections
 import contextlib
 import itertools
 import queue
+import re
 import sys
 import threading
 import time
@@ -348,9 +349,10 @@ def test_an_episode_that_fails_is_requested_again(tmp_path, capsys, trouble):
     assert site.closed == 3
     output = capsys.readouterr().out
     reason = str(trouble).splitlines()[0]
-    assert f"Episode of dummy dropped, tried again (1 of 3): collector 1: {reason}" in (
-        output
+    line = (
+        rf"Episode of dummy dropped, tried again \(1 of 3\): collector [12]: {reason}"
     )
+    assert re.search(line, output)
     assert "yes" not in output
 
 
@@ -439,6 +441,7 @@ def test_a_wait_that_is_interrupted_loses_no_report(tmp_path):
     assert again.files()[0] == learner.files()[0]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_what_its_checkpoint_says(tmp_path):
     sizes = {"train_steps": 40, "max_steps": 40, "dumbnet": True}
     config = load(
