@@ -8,7 +8,6 @@ and writes them to a file. The same command continues what was interrupted.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import shlex
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import learning
-from planet.tools import atomic_files, cli, machine
+from planet.tools import atomic_files, cli, json_lines, machine
 
 PROG = "benchmarks.collectors"
 EPISODES = 5  # Of a test phase.
@@ -77,8 +76,7 @@ def read(run: pathlib.Path, batch: int) -> dict[str, Any]:
       run: its folder.
       batch: sequences of an update.
     """
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    phases = [json.loads(line) for line in lines]
+    phases = list(json_lines.read(run / "metrics.jsonl"))
     trained = [phase for phase in phases if phase["phase"] == "train"]
     tested = [phase for phase in phases if phase["phase"] == "test"]
     return {

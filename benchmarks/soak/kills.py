@@ -71,7 +71,7 @@ def _unfinished(training, run) -> list[str]:
         found.append(f"exit code {training.process.returncode}")
     collected = trainings.updates(STEPS) * trainings.BATCH
     expected = SEED_EPISODES + collected // int(trainings.PARAMS["collect_every"])
-    episodes = len(episode_files.scan(run / "train_episodes"))
+    episodes = episode_files.count(run / "train_episodes")
     if episodes != expected:
         found.append(f"{episodes} episodes instead of {expected}")
     return found

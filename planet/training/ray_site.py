@@ -244,8 +244,7 @@ def _signals_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
     try:
         yield
     except SystemExit:  # What Ray makes of SIGTERM as long as it starts.
