@@ -82,10 +82,10 @@ test: lint
 test-all: lint
 	$(PYTEST) -m 'not scale'
 
-# What takes Ray, or several processes at once; one test after the other.
+# What takes Ray, or several processes at once.
 test-scale: venv
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test,ray,sweep]'
-	$(BIN)/python -m pytest -m scale tests/scale
+	$(PYTEST) -m scale --session-timeout 1200 tests/scale
 
 lint: venv
 	$(BIN)/ruff check

@@ -107,7 +107,7 @@ setuptools.setup(
         "ml_collections>=1.1,<2",  # Settings.
         "ruamel.yaml>=0.19,<0.20",  # Reads and writes settings, as YAML 1.2.
         "pillow>=12,<14",  # Resizes images, writes GIFs.
-        "psutil>=7,<8",  # How much memory is free.
+        "psutil>=7,<8",  # Free memory; processes that Ray starts.
         "tqdm>=4.70,<5",  # Progress line.
         "matplotlib>=3.10,<3.12",  # Plots.
         "scikit-image>=0.25,<0.27",  # How alike images are.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import learning
-from planet.tools import atomic_files, cli, json_lines, machine
+from planet.tools import atomic_files, cli, json_lines, machine, tables
 
 PROG = "benchmarks.collectors"
 EPISODES = 5  # Of a test phase.
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     args.output.parent.mkdir(parents=True, exist_ok=True)
     atomic_files.write_json(args.output, content)
-    print("\n".join(["", content["machine"], "", *table(results)]))
+    print(f"\n{content['machine']}\n\n{table(results)}")
     print(f"Wrote {args.output}")
     return 0
 
@@ -89,31 +89,31 @@ def read(run: pathlib.Path, batch: int) -> dict[str, Any]:
     }
 
 
-def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Rows of Markdown: a column for each number of collectors.
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A column for each number of collectors, in Markdown.
 
     Speeds are medians over epochs but the first, which compiles, and then means over
-    seeds; scores are those of the last epoch so far, with their standard deviation over
-    seeds.
+    seeds; scores have their standard deviation over seeds.
     """
-    rows = [f"| | {' | '.join(f'{amount} collectors' for amount in results)} |"]
-    rows.append(f"| --- {'| ---: ' * len(results)}|")
+    header = ["", *(f"{amount} collectors" for amount in results)]
     speeds = (
         np.mean([np.median(run["updates_per_second"][1:]) for run in runs])
         for runs in results.values()
     )
-    rows.append(f"| updates per second | {' | '.join(f'{x:.2f}' for x in speeds)} |")
     last = (np.mean([run["episodes"][-1] for run in runs]) for runs in results.values())
-    rows.append(f"| episodes at the end | {' | '.join(f'{x:.1f}' for x in last)} |")
+    rows = [
+        ["updates per second", *(f"{speed:.2f}" for speed in speeds)],
+        ["episodes at the end", *(f"{episodes:.1f}" for episodes in last)],
+    ]
     updates = next(iter(results.values()))[0]["updates"]
     amount = len(updates)
     for point in sorted({-(-amount * x // POINTS) - 1 for x in range(1, POINTS + 1)}):
-        cells = []
+        row = [f"score after {updates[point]} updates"]
         for runs in results.values():
             scores = [run["test_score"][point] for run in runs]
-            cells.append(f"{np.mean(scores):.0f} ± {np.std(scores):.0f}")
-        rows.append(f"| score after {updates[point]} updates | {' | '.join(cells)} |")
-    return rows
+            row.append(f"{np.mean(scores):.0f} ± {np.std(scores):.0f}")
+        rows.append(row)
+    return tables.markdown(header, rows)
 
 
 def _make_parser() -> cli.Parser:

@@ -82,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def free_addresses(amount: int) -> list[str]:
+    """Some HOST:PORT of this machine at which nobody listens."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(amount)]
+    addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in servers]
+    for server in servers:
+        server.close()
+    return addresses
+
+
 def measure(
     amount: int, config_name: str, params: dict[str, Any], repeats: int
 ) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def measure(
       for a batch; bytes `reduced`, and `sent` over loopback, by all, for an update.
     """
     cores = sorted(os.sched_getaffinity(0))
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(amount)]
+    addresses = free_addresses(amount)
     distribute = "multi_worker" if amount > 1 else "none"
     params = {**params, "distribute": distribute}
     role = {"config": config_name, "params": params, "repeats": repeats}
@@ -198,14 +207,6 @@ def describe(projection: dict[str, float]) -> str:
 def _ring(amount: int) -> float:
     """How often each of some replicas sends what they reduce in a ring."""
     return 2 * (amount - 1) / amount
-
-
-def _free_ports(amount: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(amount)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 def _be_replica(role: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ import ml_collections
 from planet.control.planners import PLANNERS
 from planet.scripts import rules, tasks
 from planet.tools import parameters as kinds
+from planet.tools import ray_cluster
 
 # Latent models as `module:class`, and modules of networks, so that settings can be
 # checked without importing TensorFlow.
@@ -318,7 +319,7 @@ PARAMETERS = {
     ),
     "ray_address": _P(
         None,
-        kinds.optional(rules.ray_address),
+        kinds.optional(ray_cluster.check_address),
         "collectors: Ray cluster to run them on, auto or HOST:PORT; null: a local Ray "
         "that ends with the run",
     ),

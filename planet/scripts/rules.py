@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,14 +56,6 @@ def _task(value: Any) -> str:
     if ":" in kinds.word(value):  # Checked when it is loaded.
         return value
     return kinds.choice(catalogue.names(), "task")(value)
-
-
-def ray_address(value: Any) -> str:
-    """Where a Ray cluster is, which `auto` leaves to Ray."""
-    known = isinstance(value, str) and re.fullmatch(r"auto|[^\s:/]+:\d{1,5}", value)
-    if not known:
-        raise ValueError("auto or HOST:PORT")
-    return value
 
 
 def tasks(value: Any) -> list[str]:

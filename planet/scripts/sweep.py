@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import math
 import pathlib
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ if __name__ == "__main__":  # All further imports take seconds.
     interruption.end_on_signals()
 
 from planet.scripts import spaces, sweep_plan, sweep_trials
-from planet.tools import cli, parameters
+from planet.tools import cli, parameters, ray_cluster
 from planet.training import running
 
 PROG = "planet.scripts.sweep"
@@ -77,7 +76,7 @@ def _run(args: argparse.Namespace, parser: cli.Parser, plan: sweep_plan.Plan) ->
                 todo = _choose(plan)
                 with sweep_ray.cluster(demand) as slots:
                     sweep_ray.run(plan.space, todo, plan, demand, slots)
-        except (sweep_ray.ClusterError, BusyError) as error:
+        except (ray_cluster.ClusterError, BusyError) as error:
             print(f"{PROG}: error: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt as interrupt:
@@ -127,9 +126,10 @@ def _choose(plan: sweep_plan.Plan) -> list[spaces.Trial]:
 
 def _address(text: str) -> str:
     """Kind of the address of a cluster."""
-    if text != "auto" and not re.fullmatch(r"[\w.:\[\]-]+:\d+", text):
-        raise argparse.ArgumentTypeError(f"must be auto or HOST:PORT, not {text!r}")
-    return text
+    try:
+        return ray_cluster.check_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be {error}, not {text!r}") from None
 
 
 def _make_parser() -> cli.Parser:

@@ -15,7 +15,6 @@ import math
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,30 +27,21 @@ from ray.tune import experiment
 from planet.scripts import spaces, sweep_schedulers, sweep_search, sweep_trials
 from planet.scripts import sweep_plan as plans
 from planet.scripts.sweep_schedulers import label
-from planet.tools import atomic_files, interruption
+from planet.tools import atomic_files, interruption, ray_cluster
 
 RETRIES = 3
-ATTEMPTS = 5  # To start Ray, whose helpers have to start within 15 seconds.
 ORIGIN = "origin.json"  # Instead of a checkpoint: which one of which run is meant.
 SCRATCH = ".sweep"  # Folder of Ray's files, for as long as it runs.
 PATIENCE = 2 * sweep_trials.PATIENCE  # Seconds for all trials to end.
-# No words, statistics and files of results from Ray. Its processes are as urgent as
-# ours, where they would otherwise give way to all others.
+# No words and no files of results from Tune.
 ENVIRONMENT = {
-    "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-
-
-class ClusterError(RuntimeError):
-    """There is no cluster, or it cannot run a trial; the message is one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,53 +85,12 @@ def cluster(demand: Demand) -> Iterator[int]:
     os.environ.update(ENVIRONMENT)
     for name in ("ray", "ray.tune", "optuna"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    settings: dict[str, Any] = {"address": demand.address}
-    with contextlib.ExitStack() as stack:
-        if demand.address is None:
-            folder = tempfile.TemporaryDirectory(
-                prefix="planet-", dir=_short_folder(), ignore_cleanup_errors=True
-            )
-            stack.enter_context(folder)
-            stack.enter_context(interruption.ending(folder.cleanup))
-            settings = {
-                "address": "local",
-                "num_cpus": len(os.sched_getaffinity(0)),
-                "include_dashboard": demand.dashboard,
-                "dashboard_host": "127.0.0.1",
-                "_temp_dir": folder.name,
-            }
-        stack.callback(ray.shutdown)
-        with interruption.at_once():
-            context = _connect(settings, 1 if demand.address else ATTEMPTS)
-        stack.enter_context(interruption.handled())  # Ray has taken SIGTERM.
-        if context.dashboard_url:
-            print(f"Ray's dashboard: http://{context.dashboard_url}", flush=True)
+    cores = len(os.sched_getaffinity(0))
+    settings = {"include_dashboard": demand.dashboard, "dashboard_host": "127.0.0.1"}
+    with ray_cluster.connected(demand.address, num_cpus=cores, **settings) as found:
+        if found.dashboard:
+            print(f"Ray's dashboard: http://{found.dashboard}", flush=True)
         yield _count_slots(demand)
-
-
-def _connect(settings: Mapping[str, Any], attempts: int) -> Any:
-    """Starts or joins a cluster.
-
-    Raises:
-      ClusterError: That fails, however often it is tried.
-    """
-    for left in reversed(range(attempts)):
-        try:
-            return ray.init(
-                **settings, log_to_driver=False, logging_level=logging.CRITICAL
-            )
-        except Exception as error:  # Ray raises that very class, among others.
-            ray.shutdown()
-            if not left:
-                reason = " ".join(str(error).split())
-                raise ClusterError(f"Ray does not start: {reason}") from error
-            print("Ray does not start; try it again.", flush=True)
-    raise AssertionError("there is at least one attempt")
-
-
-def _short_folder() -> str | None:
-    """Where the paths of Ray's sockets are not longer than the system allows."""
-    return None if len(tempfile.gettempdir()) <= 20 else "/tmp"
 
 
 def _count_slots(demand: Demand) -> int:
@@ -158,7 +107,9 @@ def _count_slots(demand: Demand) -> int:
     ]
     if not any(fits):
         text = f"{demand.cpus:g} processors and {demand.gpus:g} GPUs"
-        raise ClusterError(f"no machine of the cluster has {text} for a trial")
+        raise ray_cluster.ClusterError(
+            f"no machine of the cluster has {text} for a trial"
+        )
     return sum(fits)
 
 
@@ -276,7 +227,7 @@ def run(
     except (ray.exceptions.RayError, tune.TuneError) as error:
         reason = " ".join(str(error).split())
         message = f"Ray has failed, and the same command continues: {reason}"
-        raise ClusterError(message) from error
+        raise ray_cluster.ClusterError(message) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

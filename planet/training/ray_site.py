@@ -6,41 +6,24 @@ Ray is an extra, and is imported only inside functions.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import shutil
-import signal
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from planet.control.batch_env import EnvError
-from planet.tools import interruption, wording
+from planet.tools import ray_cluster, wording
 from planet.training import collectors
 from planet.training.simulations import Simulation
 
 PULSE = 1  # Seconds between an actor's signs of life.
 MOST_THREADS = 4  # Of a collector; deciding gains little from more.
 MEMORY = 512 * 2**20  # Bytes for weights and episodes on their way, on one machine.
-LONGEST_FOLDER = 30  # Letters; the names of Ray's sockets in it have a limit.
-# Before Ray is imported: it neither counts how it is used nor measures itself, and
-# leaves it to us to say what became of an actor.
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_enable_metrics_collection": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
-}
-ATTEMPTS = 3  # To start a local Ray; it waits for itself for half a minute only.
-# Waits until the learner has ended, then ends the processes and removes the folder.
-GUARD = 'cat; kill -9 "$@"; rm -rf "$0"'
 
 
 class RaySite(collectors.Site):
@@ -61,9 +44,8 @@ class RaySite(collectors.Site):
         data_spec: Mapping[str, tuple[int, ...]],
     ):
         self._stack = contextlib.ExitStack()
-        self._folder: str | None = None
         try:
-            self._threads, gpus = self._start_ray(config)
+            self._threads, gpus = self._connect(config)
         except BaseException:
             self._stack.close()
             raise
@@ -75,26 +57,20 @@ class RaySite(collectors.Site):
         self._make = lambda: actor.remote(arguments, self._threads, self._folder)
         self._collectors: list[RayCollector] = []
 
-    def _start_ray(self, config: ml_collections.ConfigDict) -> tuple[int, float]:
+    def _connect(self, config: ml_collections.ConfigDict) -> tuple[int, float]:
         """Starts Ray or joins a cluster; threads and GPUs for each collector."""
         amount = config.collectors
         threads = share([len(os.sched_getaffinity(0))], amount + 1)
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        with _signals_kept():
-            import ray
+        cluster = ray_cluster.connected(
+            config.ray_address,
+            num_cpus=threads * amount,
+            object_store_memory=MEMORY,
+            include_dashboard=False,
+        )
+        place, self._folder, _ = self._stack.enter_context(cluster)
+        import ray
 
-            if ray.is_initialized():
-                place = "on the Ray of this process"
-            elif config.ray_address:
-                place = f"on the Ray cluster at {config.ray_address}"
-                _initialize(address=config.ray_address)
-                self._stack.callback(ray.shutdown)
-            else:
-                place = "on a local Ray"
-                num_cpus = threads * amount
-                self._folder = self._stack.enter_context(_local_ray(num_cpus))
-        if place != "on a local Ray":
+        if self._folder is None:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             threads = share((int(node.get("CPU", 0)) for node in nodes), amount + 1)
         gpus = ray.cluster_resources().get("GPU", 0)
@@ -236,96 +212,3 @@ def share(cores: Iterable[int], amount: int) -> int:
         if sum(count // threads for count in cores) >= amount:
             return threads
     return 1
-
-
-@contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keeps how signals are handled, which Ray would change."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
-    try:
-        yield
-    except SystemExit:  # What Ray makes of SIGTERM as long as it starts.
-        raise interruption.Interrupted(signal.SIGTERM) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _initialize(**settings) -> None:
-    """Starts Ray, or joins it, without its messages."""
-    import ray
-
-    ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
-
-
-@contextlib.contextmanager
-def _local_ray(num_cpus: int) -> Iterator[str]:
-    """A Ray of this process alone, which ends with it even if that is killed.
-
-    Args:
-      num_cpus: what its actors take.
-
-    Yields:
-      Its folder, which is removed at the end.
-    """
-    import ray
-
-    above = tempfile.gettempdir()
-    if len(above) > LONGEST_FOLDER:
-        above = "/tmp"
-    folder = tempfile.mkdtemp(prefix="r-", dir=above)
-    here = psutil.Process()
-    before = set(here.children(recursive=True))
-    ours: set[psutil.Process] = set()  # Once all of them are there.
-
-    def abandon():
-        for process in ours or set(here.children(recursive=True)) - before:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def end():
-        ray.shutdown()
-        abandon()
-
-    with interruption.ending(abandon), contextlib.ExitStack() as stack:
-        stack.callback(end)
-        for attempt in range(ATTEMPTS):
-            try:
-                _initialize(
-                    address="local",
-                    num_cpus=num_cpus,
-                    object_store_memory=MEMORY,
-                    include_dashboard=False,
-                    _temp_dir=folder,
-                )
-                break
-            except Exception:  # Ray raises just that.
-                end()
-                if attempt + 1 == ATTEMPTS:
-                    raise
-        ours |= set(here.children(recursive=True)) - before
-        stack.enter_context(_guarded(folder, ours))
-        yield folder
-
-
-@contextlib.contextmanager
-def _guarded(folder: str, processes: Iterable[psutil.Process]) -> Iterator[None]:
-    """Has a folder removed and processes killed if this process is killed itself.
-
-    Otherwise, some of Ray's would stay for another minute.
-    """
-    with subprocess.Popen(
-        ["sh", "-c", GUARD, folder, *(str(process.pid) for process in processes)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as guard:
-        try:
-            yield
-        finally:
-            guard.kill()

@@ -608,13 +608,16 @@ class Trainer:
         )
 
     def _save_if_best(self, score: float) -> None:
-        """Keeps a checkpoint whose score no earlier test phase has reached."""
+        """Keeps a checkpoint whose score no earlier test phase has reached.
+
+        A phase without episodes has no score, which is nan.
+        """
         path = pathlib.Path(self._best.directory) / "score.json"
         try:
             best = float(atomic_files.read_json(path)["score"])
         except (ValueError, KeyError, TypeError, OverflowError):  # None, or damaged.
             best = -math.inf
-        if score > best or not math.isfinite(best):
+        if score > best or (math.isnan(best) and not math.isnan(score)):
             self._best.save(checkpoint_number=self.step)
             atomic_files.write_json(path, {"step": self.step, "score": score})
 

@@ -12,12 +12,13 @@ def test_runs_are_read_and_compared(finished_runs):
     assert read[0]["updates"] == [2, 4]
     assert read[0]["episodes"] == [2, 3]
     assert all(speed > 0 for speed in read[0]["updates_per_second"])
-    rows = collectors.table({"0": read, "1": read})
-    assert rows[0] == "| | 0 collectors | 1 collectors |"
-    assert rows[3] == "| episodes at the end | 3.0 | 3.0 |"
-    assert [row.split(" |")[0] for row in rows[4:]] == [
-        "| score after 2 updates",
-        "| score after 4 updates",
+    lines = collectors.table({"0": read, "1": read}).splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert rows[0] == ["", "0 collectors", "1 collectors"]
+    assert rows[3] == ["episodes at the end", "3.0", "3.0"]
+    assert [row[0] for row in rows[4:]] == [
+        "score after 2 updates",
+        "score after 4 updates",
     ]
 
 

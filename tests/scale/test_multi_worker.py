@@ -5,13 +5,13 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from benchmarks import scaling
 from planet.scripts import runs
 from tests.training.test_distribution import MODELS, assert_equal
 
@@ -37,10 +37,7 @@ PARAMS = {
 @contextlib.contextmanager
 def team(amount, *command):
     """Processes that run the same command, the first of which is the chief."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(amount)]
-    addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in servers]
-    for server in servers:
-        server.close()
+    addresses = scaling.free_addresses(amount)
     processes = []
     try:
         for index in range(amount):

@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,8 +14,9 @@ import time
 import psutil
 import pytest
 
+from benchmarks import scaling
 from planet.scripts import compile_scores
-from planet.tools import json_lines
+from planet.tools import json_lines, ray_cluster
 from tests import conftest
 
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(1200)]
@@ -161,13 +161,11 @@ def test_interrupted_sweep_saves_its_runs(number, tmp_path):
 @contextlib.contextmanager
 def node(*flags):
     """A machine of a cluster, all of whose processes are killed at the end."""
-    from planet.scripts import sweep_ray  # Not there without the extra.
-
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *flags]
     process = psutil.Popen(
         command,
         cwd=conftest.ROOT,
-        env={**os.environ, **sweep_ray.ENVIRONMENT},
+        env={**os.environ, **ray_cluster.ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -189,9 +187,7 @@ def kill(process):
 
 def test_a_machine_of_a_cluster_dies(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    (address,) = scaling.free_addresses(1)
     joins = (f"--address={address}", "--num-cpus=1")
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(

@@ -289,6 +289,21 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path):
         assert list(runs.checkpoints(tmp_path, runs.BEST)) == [step]
 
 
+class Waiting(Run):
+    """A run whose first test phase has no episodes."""
+
+    def _test(self):
+        self.tests += 1
+        return [simulation("a", 2.0)] if self.tests > 1 else []
+
+
+def test_a_test_phase_without_episodes_is_not_the_best(tmp_path):
+    sizes = {"train_steps": 5, "test_steps": 5}
+    list(Waiting(tmp_path, max_steps=20, **sizes).scores())
+    assert list(runs.checkpoints(tmp_path)) == [10, 20]
+    assert list(runs.checkpoints(tmp_path, runs.BEST)) == [20]
+
+
 def test_a_test_phase_that_was_interrupted_is_repeated(tmp_path):
     sizes = {"train_steps": 20, "test_steps": 10}
     first = Run(tmp_path, max_steps=90, **sizes)
