@@ -84,7 +84,8 @@ test-all: lint
 
 # What takes Ray, or several processes at once.
 test-scale: venv
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test,ray,sweep]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable \
+		'.[test,ray,sweep]'
 	$(PYTEST) -m scale --session-timeout 1200 tests/scale
 
 lint: venv

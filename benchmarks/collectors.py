@@ -22,6 +22,7 @@ from planet.tools import atomic_files, cli, json_lines, machine, tables
 
 PROG = "benchmarks.collectors"
 EPISODES = 5  # Of a test phase.
+SEARCH = {"cem_amount": 100, "cem_topk": 10}  # More does not return more here.
 POINTS = 4  # At which scores are compared.
 
 
@@ -63,6 +64,7 @@ def settings(task: str, updates: int) -> dict[str, Any]:
     steps = params["train_steps"] + params["test_steps"]
     epochs = -(-updates * params["batch_shape"][0] // params["train_steps"])
     return params | {
+        **SEARCH,
         "tasks": [task],
         "max_steps": epochs * steps,
         "test_episodes": EPISODES,
