@@ -8,7 +8,6 @@ TensorFlow is imported inside functions only: workers import this module too.
 """
 
 import argparse
-import os
 import tempfile
 import time
 
@@ -22,7 +21,6 @@ SKIPPED = 5
 
 def main() -> None:
     """Measures all cases and prints a table."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from benchmarks import speed
 
     parser = argparse.ArgumentParser(prog="benchmarks.collecting", description=__doc__)

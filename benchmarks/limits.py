@@ -10,7 +10,6 @@ TensorFlow is imported inside functions only: workers import this module too.
 import argparse
 import functools
 import json
-import os
 import pathlib
 import resource
 import subprocess
@@ -25,7 +24,6 @@ from planet.control import batch_env
 from planet.control.envs import opengl
 from planet.scripts import configs, tasks
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REPEATS = 5
 FRAMES = 250
 # Prints the memory of a process that makes updates.

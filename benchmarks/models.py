@@ -11,7 +11,6 @@ imports this module too.
 
 import argparse
 import math
-import os
 import pathlib
 import tempfile
 import time
@@ -41,7 +40,6 @@ HELD_OUT = 3
 
 def main() -> None:
     """Measures every model and prints a table."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from benchmarks import speed
 
     parser = argparse.ArgumentParser(

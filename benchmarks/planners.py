@@ -11,7 +11,6 @@ TensorFlow is imported inside functions only: workers import this module too.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         run = runs.find_one(args.run)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)

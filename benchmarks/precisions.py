@@ -9,7 +9,6 @@ imports this module too.
 """
 
 import argparse
-import os
 import pathlib
 import tempfile
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from benchmarks import models
 from planet.scripts import configs
+from planet.tools import tensorflow_start
 
 PRECISIONS = ("float32", "bfloat16")
 SHOWN = ("total", "zero_step/image", "zero_step/reward", "zero_step/divergence")
@@ -40,7 +40,7 @@ def main() -> None:
         "--config", default="newhp", choices=configs.CONFIGS, help="(default: newhp)"
     )
     args = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     common = {"tasks": ["cartpole_balance"], "learning_rate_ramp": 0}
     results = {precision: [] for precision in PRECISIONS}
     with tempfile.TemporaryDirectory() as folder:

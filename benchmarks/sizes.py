@@ -6,12 +6,9 @@ proportional; below 1, larger is cheaper for what is computed. Writes a plot.
 """
 
 import argparse
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from matplotlib import figure

@@ -11,12 +11,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 from benchmarks.soak import outcome
+from planet.tools import tensorflow_start
 
 EPOCHS = 20
 GROWTH = 0.02
@@ -60,7 +60,7 @@ def run(
 
 def train(logdir: str) -> None:
     """Trains a run and writes what the process needed after each epoch."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tensorflow_start.load()
     import psutil
     from tensorflow.python.eager.polymorphic_function import polymorphic_function
 

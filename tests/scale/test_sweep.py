@@ -265,7 +265,7 @@ space:
 samples: 2
 scheduler: pbt
 """
-    cores = str(len(os.sched_getaffinity(0)))  # One trial at a time waits for the other.
+    cores = str(len(os.sched_getaffinity(0)))  # One trial waits for the other.
     sweep = Sweep(tmp_path, space, "--cpus_per_trial", cores)
     code, text = sweep.run()
     assert code == 0, text
