@@ -92,14 +92,14 @@ def _from_state(task: str, minutes: float = 60, **params) -> Experiment:
 
 
 FURTHER = {"collect_horizons": [24], "summary_horizons": [24]}
-QUICK = {
-    "cem_amount": 100,
-    "cem_topk": 10,
+# From state, an update costs as much time as half a decision: many for each episode.
+LEARNING_MORE = {
     "train_steps": 8000,
     "collect_every": 8000,
     "collect_batch_size": 4,
     "learning_rate_drop": 80_000,
 }
+QUICK = {**LEARNING_MORE, "cem_amount": 100, "cem_topk": 10}
 RUNNING = {**QUICK, "reward_scale": 1000}  # The rewards of a slow cheetah are small.
 GUIDED = {
     "planner": "pop_p",
@@ -116,9 +116,11 @@ EXPERIMENTS = {
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     "cup_catch": _on_cpu("cup_catch", 120),
-    "cartpole_balance_state": _from_state("cartpole_balance"),
-    "cartpole_swingup_state": _from_state("cartpole_swingup"),
-    "cartpole_swingup_da_state": _from_state("cartpole_swingup_da", **FURTHER),
+    "cartpole_balance_state": _from_state("cartpole_balance", **LEARNING_MORE),
+    "cartpole_swingup_state": _from_state("cartpole_swingup", **LEARNING_MORE),
+    "cartpole_swingup_da_state": _from_state(
+        "cartpole_swingup_da", **LEARNING_MORE, **FURTHER
+    ),
     "cheetah_run_cem": _from_state("cheetah_run", 8, **RUNNING),
     "cheetah_run_pop_p": _from_state("cheetah_run", 8, **RUNNING, **GUIDED),
     "reacher_easy_cem": _from_state("reacher_easy", 8, **QUICK),
