@@ -399,11 +399,15 @@ class Simulation:
             yield phase
 
     def _do(self, fault: Callable[[Worker], None], mean: float) -> None:
-        """Does something to an arbitrary worker, again and again."""
-        while True:
+        """Does something to an arbitrary worker, again and again, while there are any.
+
+        The fewer are left, the more rarely it hits one of them.
+        """
+        while self._live:
             self.world.sleep(self.world.rng.expovariate(1 / mean))
-            if self._live:
-                fault(self.world.rng.choice(self._live))
+            number = self.world.rng.randrange(self._args.workers)
+            if number < len(self._live):
+                fault(self._live[number])
 
     def _kill(self, worker: Worker) -> None:
         """Kills a worker; another one is started some minutes later."""

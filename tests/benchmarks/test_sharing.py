@@ -35,3 +35,11 @@ def test_clocks_that_are_wrong_do_not_keep_workers_waiting():
         hours.append(simulation.results()["hours"])
     earlier, later = hours
     assert later < earlier + 0.2
+
+
+def test_a_simulation_ends_with_the_last_worker():
+    """One that starts soon after another was killed takes its run for a live one."""
+    arguments = ["--workers", "1", "--runs", "1", "--kills", "0.1", "--stalls", "0"]
+    simulation = sharing.simulate(sharing.make_parser().parse_args(arguments))
+    assert not simulation.is_over()
+    assert simulation.results()["workers killed"] > 1
