@@ -22,14 +22,7 @@ from planet.tools import atomic_files, cli, json_lines, machine, tables
 
 PROG = "benchmarks.collectors"
 EPISODES = 5  # Of a test phase.
-OFTEN = {  # Episodes are due often; a search for more does not return more here.
-    "cem_amount": 100,
-    "cem_topk": 10,
-    "train_steps": 1600,
-    "collect_every": 400,
-    "collect_batch_size": 1,
-    "learning_rate_drop": 32_000,
-}
+SEARCH = {"cem_amount": 100, "cem_topk": 10}  # More does not return more here.
 POINTS = 4  # At which scores are compared.
 
 
@@ -66,15 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def settings(task: str, updates: int) -> dict[str, Any]:
-    """Those of the experiment from state observations, for so many updates."""
-    params = {**learning.EXPERIMENTS["cartpole_balance_state"].params, **OFTEN}
+    """Those of experiments from state observations, for so many updates."""
+    params = learning.from_state(task, **SEARCH).params
     steps = params["train_steps"] + params["test_steps"]
     epochs = -(-updates * params["batch_shape"][0] // params["train_steps"])
-    return params | {
-        "tasks": [task],
-        "max_steps": epochs * steps,
-        "test_episodes": EPISODES,
-    }
+    return {**params, "max_steps": epochs * steps, "test_episodes": EPISODES}
 
 
 def read(run: pathlib.Path, batch: int) -> dict[str, Any]:

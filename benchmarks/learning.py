@@ -69,7 +69,8 @@ def _on_cpu(task: str, minutes: float, **params) -> Experiment:
     return Experiment("cpu", {"tasks": [task], **params}, minutes)
 
 
-def _from_state(task: str, minutes: float = 60, **params) -> Experiment:
+def from_state(task: str, minutes: float = 60, **params) -> Experiment:
+    """A task from its state, with small networks and an episode for 25 updates."""
     sizes = {
         "observations": "state",
         "model_size": 64,
@@ -116,15 +117,15 @@ EXPERIMENTS = {
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     "cup_catch": _on_cpu("cup_catch", 120),
-    "cartpole_balance_state": _from_state("cartpole_balance", **LEARNING_MORE),
-    "cartpole_swingup_state": _from_state("cartpole_swingup", **LEARNING_MORE),
-    "cartpole_swingup_da_state": _from_state(
+    "cartpole_balance_state": from_state("cartpole_balance", **LEARNING_MORE),
+    "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
+    "cartpole_swingup_da_state": from_state(
         "cartpole_swingup_da", **LEARNING_MORE, **FURTHER
     ),
-    "cheetah_run_cem": _from_state("cheetah_run", 8, **RUNNING),
-    "cheetah_run_pop_p": _from_state("cheetah_run", 8, **RUNNING, **GUIDED),
-    "reacher_easy_cem": _from_state("reacher_easy", 8, **QUICK),
-    "reacher_easy_pop_p": _from_state("reacher_easy", 8, **QUICK, **GUIDED),
+    "cheetah_run_cem": from_state("cheetah_run", 8, **RUNNING),
+    "cheetah_run_pop_p": from_state("cheetah_run", 8, **RUNNING, **GUIDED),
+    "reacher_easy_cem": from_state("reacher_easy", 8, **QUICK),
+    "reacher_easy_pop_p": from_state("reacher_easy", 8, **QUICK, **GUIDED),
     "cartpole_balance_default": Experiment(
         "newhp",
         {"tasks": ["cartpole_balance"], "train_steps": 50_000, "collect_every": 5000},

@@ -458,7 +458,7 @@ def simulate(args: argparse.Namespace, progress: tqdm.tqdm | None = None) -> Sim
     world = simulation.world
 
     def is_over():
-        if progress:
+        if progress is not None and len(world.touched) > progress.n:
             progress.update(len(world.touched) - progress.n)
         return simulation.is_over()
 

@@ -47,7 +47,7 @@ class Cluster(NamedTuple):
     Attributes:
       description: where that is, in words that follow a verb.
       folder: that of a Ray of our own, for files that end with it, or None.
-      dashboard: address of its dashboard, without the scheme, or "".
+      dashboard: address of the dashboard, without the scheme, or "".
     """
 
     description: str
@@ -90,17 +90,10 @@ def connected(address: str | None, **settings: Any) -> Iterator[Cluster]:
                 cluster = stack.enter_context(_own(settings))
             else:
                 stack.callback(ray.shutdown)
-                cluster = _join(address)
+                place = f"on the Ray cluster at {address}"
+                failure = f"no Ray cluster at {address}"
+                cluster = Cluster(place, dashboard=_start(failure, address=address))
         yield cluster
-
-
-def _join(address: str) -> Cluster:
-    try:
-        _initialize(address=address)
-    except Exception as error:  # Ray raises that very class, among others.
-        reason = " ".join(str(error).split())
-        raise ClusterError(f"no Ray cluster at {address}: {reason}") from error
-    return Cluster(f"on the Ray cluster at {address}")
 
 
 @contextlib.contextmanager
@@ -130,24 +123,42 @@ def _own(settings: Mapping[str, Any]) -> Iterator[Cluster]:
         stack.callback(end)
         for left in reversed(range(ATTEMPTS)):
             try:
-                dashboard = _initialize(address="local", _temp_dir=folder, **settings)
+                dashboard = _start(
+                    "Ray does not start", address="local", _temp_dir=folder, **settings
+                )
                 break
-            except Exception as error:  # Ray raises that very class, among others.
+            except ClusterError:
                 end()
                 if not left:
-                    reason = " ".join(str(error).split())
-                    raise ClusterError(f"Ray does not start: {reason}") from error
+                    raise
                 print("Ray does not start; try it again.", flush=True)
         started |= set(here.children(recursive=True)) - before
         stack.enter_context(_guarded(folder, started))
         yield Cluster("on a local Ray", folder, dashboard)
 
 
-def _initialize(**settings: Any) -> str:
-    """Starts or joins Ray without its messages; the address of its dashboard, or ""."""
+def _start(failure: str, **settings: Any) -> str:
+    """Starts or joins Ray without its messages.
+
+    Args:
+      failure: what an error says, before its reason.
+      settings: those of `ray.init`.
+
+    Returns:
+      The address of its dashboard, or "".
+
+    Raises:
+      ClusterError: That fails.
+    """
     import ray
 
-    context = ray.init(**settings, log_to_driver=False, logging_level=logging.CRITICAL)
+    try:
+        context = ray.init(
+            **settings, log_to_driver=False, logging_level=logging.CRITICAL
+        )
+    except Exception as error:  # Ray raises that very class, among others.
+        reason = " ".join(str(error).split())
+        raise ClusterError(f"{failure}: {reason}") from error
     return context.dashboard_url or ""
 
 

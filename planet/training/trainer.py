@@ -617,7 +617,7 @@ class Trainer:
             best = float(atomic_files.read_json(path)["score"])
         except (ValueError, KeyError, TypeError, OverflowError):  # None, or damaged.
             best = -math.inf
-        if score > best or (math.isnan(best) and not math.isnan(score)):
+        if not math.isnan(score) and (score > best or not math.isfinite(best)):
             self._best.save(checkpoint_number=self.step)
             atomic_files.write_json(path, {"step": self.step, "score": score})
 

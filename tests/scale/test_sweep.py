@@ -262,8 +262,9 @@ space:
 samples: 2
 scheduler: pbt
 """
-    longer = BASE.replace("action_repeat: 100", "action_repeat: 5")
-    sweep = Sweep(tmp_path, space, base=longer)  # Both train at the same time.
+    longer = BASE.replace("max_steps: 80", "max_steps: 120")
+    slower = longer.replace("action_repeat: 100", "action_repeat: 5")
+    sweep = Sweep(tmp_path, space, base=slower)  # Both train at the same time.
     code, text = sweep.run()
     assert code == 0, text
     assert " goes on as a copy of " in text
@@ -275,7 +276,7 @@ scheduler: pbt
     assert copied
     values = json.loads((sweep.logdir / "sweep.json").read_text())["trials"]
     for label in ("sample=1", "sample=2"):
-        assert sweep.steps(label) == STEPS
+        assert sweep.steps(label) == [*STEPS, 100, 120]
         assert values[label]["state"] == "finished"
 
 
