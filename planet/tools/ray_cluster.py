@@ -61,7 +61,7 @@ def check_address(value: Any) -> str:
     Raises:
       ValueError: It is something else; the message says what is allowed.
     """
-    if isinstance(value, str) and re.fullmatch(r"auto|[^\s/]+:\d{1,5}", value):
+    if isinstance(value, str) and re.fullmatch(r"auto|[\w.:\[\]-]+:\d{1,5}", value):
         return value
     raise ValueError("auto or HOST:PORT")
 
