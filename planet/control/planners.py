@@ -67,6 +67,7 @@ SETTINGS = {
     "topk": "cem_topk",
     "iterations": "cem_iterations",
     "select": "discrete_select",
+    "smoothing": "discrete_smoothing",
 }
 
 

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 Rewards = Callable[[np.ndarray], np.ndarray]
-# As in `planning`.
-SMOOTHING = 0.2
 
 
 class Plan(NamedTuple):
@@ -79,6 +77,7 @@ def discrete_cross_entropy_method(
     iterations: int = 10,
     discount: float = 0.99,
     select: str = "mode",
+    smoothing: float = 0.2,
 ) -> Plan:
     """Searches the sequence of one-hot actions with the highest return.
 
@@ -96,27 +95,28 @@ def discrete_cross_entropy_method(
         likeliest action is taken.
       discount: weight of a step's reward relative to the step before.
       select: `best` takes the first action of the best sequence of the last iteration,
-        `mode` the likeliest first action of the final belief.
+        `mode` the likeliest first action of the final belief, `sample` draws from it.
+      smoothing: share of the initial chances that is spread evenly.
 
     Returns:
       The plan; its action is one-hot.
     """
-    batch, horizon, size = start.shape
+    batch, _, size = start.shape
     vectors = np.eye(size, dtype=np.float32)
     even = ~start.any(-1, keepdims=True)
-    chances = _smoothed(np.where(even, 1 / size, start), SMOOTHING)
+    chances = _smoothed(np.where(even, 1 / size, start), smoothing)
     action = vectors[chances[:, 0].argmax(-1)]
     returns = np.empty([iterations, batch, amount], np.float32)
     for iteration in range(iterations):
-        dice = random.random([batch, amount, horizon, 1], np.float32)
-        choices = (dice > chances.cumsum(-1)[:, None, :, :-1]).sum(-1)
-        actions = vectors[choices]
+        actions = vectors[_draw(chances, random, amount)]
         returns[iteration] = discounted_return(rewards(actions), discount)
         elites = _best(actions, returns[iteration], topk)
         chances = _smoothed(elites.mean(1), 1e-6)
         action = elites[:, 0, 0]
     if select == "mode":
         action = vectors[chances[:, 0].argmax(-1)]
+    elif select == "sample":
+        action = vectors[_draw(chances, random, 1)[:, 0, 0]]
     return Plan(action, chances, returns)
 
 
@@ -134,6 +134,13 @@ def _best(actions: np.ndarray, returns: np.ndarray, topk: int) -> np.ndarray:
     """The candidates [B, topk, H, A] with the highest returns [B, N], best first."""
     order = np.argsort(-returns, 1, stable=True)[:, :topk]
     return np.take_along_axis(actions, order[:, :, None, None], 1)
+
+
+def _draw(chances: np.ndarray, random: np.random.Generator, amount: int) -> np.ndarray:
+    """Numbers of actions [B, amount, H] of probabilities [B, H, A]."""
+    batch, horizon, _ = chances.shape
+    dice = random.random([batch, amount, horizon, 1], np.float32)
+    return (dice > chances.cumsum(-1)[:, None, :, :-1]).sum(-1)
 
 
 def _smoothed(probabilities: np.ndarray, share: float) -> np.ndarray:

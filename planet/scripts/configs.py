@@ -398,8 +398,14 @@ PARAMETERS = {
     ),
     "discrete_select": _P(
         "mode",
-        kinds.choice(("best", "mode"), "discrete_select"),
-        "which discrete action is taken: best (of the best sequence), mode (likeliest)",
+        kinds.choice(("best", "mode", "sample"), "discrete_select"),
+        "which discrete action is taken: mode (likeliest), sample (drawn) or best (that "
+        "of the best sequence)",
+    ),
+    "discrete_smoothing": _P(
+        0.2,
+        kinds.number(0, 1),
+        "share of a warm start's chances that is spread evenly over discrete actions",
     ),
     "discount": _P(
         0.99, kinds.number(0, 1), "discount of rewards while planning, and in returns"

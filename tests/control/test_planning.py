@@ -97,7 +97,7 @@ def draw(size, batch=3, seed=0):
     return np.random.default_rng(seed).integers(0, size, (batch, 12))
 
 
-@pytest.mark.parametrize("select", ["best", "mode"])
+@pytest.mark.parametrize("select", ["best", "mode", "sample"])
 @pytest.mark.parametrize("size", [5, 18])
 def test_finds_the_best_action_of_every_step(size, select):
     wanted = draw(size)
@@ -143,6 +143,24 @@ def test_best_and_mode_differ_where_the_best_sequence_is_a_rare_one():
     likeliest = mode.belief[:, 0].numpy().argmax(-1)
     assert mode.action.numpy().argmax(-1).tolist() == likeliest.tolist()
     assert best.action.numpy().argmax(-1).tolist() != likeliest.tolist()
+
+
+def test_samples_have_the_chances_of_the_final_belief():
+    settings = {"amount": 10, "topk": 10, "iterations": 1, "select": "sample"}
+    plan = choose_for(draw(3, batch=2000), 3, **settings)
+    chances = tf.nn.softmax(plan.belief[:, 0]).numpy()
+    taken = (plan.action.numpy() * chances).sum(-1)
+    assert taken.mean() == pytest.approx((chances**2).sum(-1).mean(), abs=0.01)
+    likeliest = chances.argmax(-1)
+    assert (plan.action.numpy().argmax(-1) != likeliest).mean() > 0.3
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 1.0])
+def test_a_share_of_a_warm_start_is_spread_evenly(smoothing):
+    start = tf.one_hot(draw(5), 5) * 3.0
+    plan = choose_for(draw(5), 5, iterations=0, warm_start=start, smoothing=smoothing)
+    expected = (1 - smoothing) * tf.nn.softmax(start).numpy() + smoothing / 5
+    assert tf.nn.softmax(plan.belief).numpy() == pytest.approx(expected, abs=1e-6)
 
 
 def test_discrete_plans_are_the_same_in_graph_and_eager():

@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -100,7 +102,7 @@ def choose(likings, start=None, horizon=3, **settings):
     )
 
 
-@pytest.mark.parametrize("select", ["mode", "best"])
+@pytest.mark.parametrize("select", ["mode", "best", "sample"])
 def test_finds_the_best_choice_of_each_environment(select):
     likings = [[0.0, 2.0, 1.0, 0.0], [0.5, 0.0, 0.0, 0.6]]
     plan = choose(likings, amount=100, topk=10, iterations=5, select=select)
@@ -141,4 +143,27 @@ def test_a_warm_start_keeps_every_choice_in_reach():
 def test_a_step_later():
     belief = np.arange(6.0).reshape(1, 3, 2)
     assert real_planning.shift(belief).tolist() == [[[2, 3], [4, 5], [0, 0]]]
-    assert real_planning.SMOOTHING == planning.SMOOTHING
+
+
+def test_smoothing_is_that_of_imagined_planning():
+    defaults = [
+        inspect.signature(x.discrete_cross_entropy_method).parameters["smoothing"]
+        for x in (planning, real_planning)
+    ]
+    assert defaults[0].default == defaults[1].default == 0.2
+
+
+@pytest.mark.parametrize(("smoothing", "chances"), [(0.0, [1, 0]), (0.4, [0.8, 0.2])])
+def test_a_share_of_the_start_is_spread_evenly(smoothing, chances):
+    start = np.array([[[1.0, 0.0]] * 3], np.float32)
+    plan = choose([[0.0, 1.0]], start, iterations=0, smoothing=smoothing)
+    assert plan.belief[0] == pytest.approx(np.array([chances] * 3))
+
+
+def test_samples_have_the_chances_of_the_belief():
+    settings = {"amount": 10, "topk": 10, "iterations": 1, "select": "sample"}
+    plan = choose([[0.0, 1.0, 2.0]] * 2000, **settings)
+    chances = plan.belief[:, 0]
+    expected = (chances**2).sum(-1).mean()
+    assert (plan.action * chances).sum(-1).mean() == pytest.approx(expected, abs=0.01)
+    assert (plan.action.argmax(-1) != chances.argmax(-1)).mean() > 0.3

@@ -402,7 +402,7 @@ def test_messages(params, message):
             "it has no class 'Decoder'",
         ),
         (
-            {"planner": "planet.control.planning:SMOOTHING"},
+            {"planner": "planet.control.planners:GIVEN"},
             "it is not a function",
         ),
         (

@@ -3,7 +3,7 @@
 The loop that they share is in `loop`; then there is a page for each of them.
 """
 
-from planet.control.planning.beliefs import SMOOTHING, Categorical, Gaussian
+from planet.control.planning.beliefs import Categorical, Gaussian
 from planet.control.planning.cem import (
     cross_entropy_method,
     discrete_cross_entropy_method,
@@ -19,7 +19,6 @@ from planet.control.planning.loop import (
 )
 
 __all__ = [
-    "SMOOTHING",
     "Categorical",
     "Gaussian",
     "Plan",

@@ -9,10 +9,6 @@ from tensorflow_probability import distributions as tfd
 
 from planet.tools import noise
 
-# Share of the initial belief that is spread evenly over the actions, so that a warm
-# start can still find each of them.
-SMOOTHING = 0.2
-
 
 class Gaussian(NamedTuple):
     """Normal distributions over the entries of sequences.
@@ -75,12 +71,19 @@ class Categorical(NamedTuple):
 
     @classmethod
     def start(
-        cls, shape: tuple[int, ...], center: tf.Tensor | None = None
+        cls,
+        shape: tuple[int, ...],
+        center: tf.Tensor | None = None,
+        smoothing: float = 0.2,
     ) -> Categorical:
-        """Even chances, or those of logits [B, H, A] smoothed by `SMOOTHING`."""
+        """Even chances, or those of logits [B, H, A].
+
+        A share of `smoothing` is spread evenly over the actions, so that the search can
+        still find each of them.
+        """
         logits = tf.zeros(shape)
         if center is not None:
-            logits = _smoothed(tf.nn.softmax(logits + center), SMOOTHING)
+            logits = _smoothed(tf.nn.softmax(logits + center), smoothing)
         return cls(logits)
 
     def draw(self, amount: int | tf.Tensor) -> tf.Tensor:
@@ -126,6 +129,19 @@ class Categorical(NamedTuple):
     def likeliest(self) -> tf.Tensor:
         """The likeliest sequence, one-hot [B, H, A]."""
         return tf.one_hot(tf.argmax(self.logits, -1), self.logits.shape[-1])
+
+    def choose(self, select: str, best: tf.Tensor) -> tf.Tensor:
+        """The action to take now, one-hot [B, A].
+
+        Args:
+          select: `mode` takes the likeliest first action, `sample` draws one, `best`
+            takes that of the best sequence.
+          best: the first action of the best sequence, [B, A].
+        """
+        if select == "best":
+            return best
+        first = self.draw(1)[:, 0] if select == "sample" else self.likeliest
+        return first[:, 0]
 
 
 def _smoothed(probabilities: tf.Tensor, share: float) -> tf.Tensor:

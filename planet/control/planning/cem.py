@@ -80,6 +80,7 @@ def discrete_cross_entropy_method(
     discount: float = 0.99,
     warm_start: tf.Tensor | None = None,
     select: str = "mode",
+    smoothing: float = 0.2,
 ) -> loop.Plan:
     """Searches the sequence of one-hot actions with the highest imagined return.
 
@@ -100,13 +101,14 @@ def discrete_cross_entropy_method(
       warm_start: initial logits [B, H, A]; they are smoothed, so that no action is out
         of reach. Zeros, which stand for even chances, if not given.
       select: `best` takes the first action of the best sequence of the last iteration,
-        `mode` the likeliest first action of the final belief.
+        `mode` the likeliest first action of the final belief, `sample` draws from it.
+      smoothing: share of a warm start's chances that is spread evenly.
 
     Returns:
       The plan; its action is one-hot.
     """
     batch = tf.nest.flatten(state)[0].shape[0]
-    start = Categorical.start((batch, horizon, *action_shape), warm_start)
+    start = Categorical.start((batch, horizon, *action_shape), warm_start, smoothing)
 
     def propose(belief, iteration):
         return belief[0].draw(amount)
@@ -122,5 +124,4 @@ def discrete_cross_entropy_method(
     (belief, best), returns = loop.search(
         start, propose, attempt, refit, iterations, batch, amount
     )
-    action = best if select == "best" else belief.likeliest[:, 0]
-    return loop.Plan(action, belief.logits, returns)
+    return loop.Plan(belief.choose(select, best), belief.logits, returns)

@@ -119,6 +119,7 @@ def discrete_icem(
     discount: float = 0.99,
     warm_start: dict[str, tf.Tensor] | None = None,
     select: str = "mode",
+    smoothing: float = 0.2,
     icem_beta: float = 2.0,
     icem_decay: float = 1.25,
     icem_keep: float = 0.3,
@@ -142,7 +143,8 @@ def discrete_icem(
       discount: weight of a step's reward relative to the step before.
       warm_start: as for `icem`; its center holds logits, which are smoothed.
       select: `best` takes the first action of the best candidate of the last iteration,
-        `mode` the likeliest first action of the final belief.
+        `mode` the likeliest first action of the final belief, `sample` draws from it.
+      smoothing: share of a warm start's chances that is spread evenly.
       icem_beta: as for `icem`.
       icem_decay: as for `icem`.
       icem_keep: as for `icem`.
@@ -160,7 +162,7 @@ def discrete_icem(
     def imagine(actions):
         return loop.imagine(cell, objective_fn, state, actions, discount)
 
-    start = Categorical.start((batch, horizon, *action_shape), center)
+    start = Categorical.start((batch, horizon, *action_shape), center, smoothing)
     plan = _icem(
         start,
         draw,
@@ -173,10 +175,8 @@ def discrete_icem(
         icem_keep,
         icem_momentum,
     )
-    if select == "best":
-        return plan
-    likeliest = Categorical(plan.belief).likeliest
-    return plan._replace(action=likeliest[:, 0])
+    action = Categorical(plan.belief).choose(select, best=plan.action)
+    return plan._replace(action=action)
 
 
 def _icem(

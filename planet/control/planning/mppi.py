@@ -84,6 +84,7 @@ def discrete_mppi(
     iterations: int = 10,
     discount: float = 0.99,
     warm_start: tf.Tensor | None = None,
+    smoothing: float = 0.2,
     mppi_gamma: float = 2.0,
     mppi_beta: float = 0.6,
 ) -> loop.Plan:
@@ -103,6 +104,7 @@ def discrete_mppi(
         likeliest action is taken.
       discount: weight of a step's reward relative to the step before.
       warm_start: initial logits [B, H, A], which are smoothed.
+      smoothing: share of a warm start's chances that is spread evenly.
       mppi_gamma: as for `mppi`.
       mppi_beta: as for `mppi`.
 
@@ -110,7 +112,7 @@ def discrete_mppi(
       The plan; its action, one-hot, is the likeliest first one of the final belief.
     """
     batch = tf.nest.flatten(state)[0].shape[0]
-    start = Categorical.start((batch, horizon, *action_shape), warm_start)
+    start = Categorical.start((batch, horizon, *action_shape), warm_start, smoothing)
 
     def propose(belief, iteration):
         return belief.draw(amount)

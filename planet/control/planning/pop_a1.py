@@ -84,6 +84,7 @@ def discrete_pop_a1(
     discount: float = 0.99,
     warm_start: tf.Tensor | None = None,
     select: str = "mode",
+    smoothing: float = 0.2,
     *,
     policy,
 ) -> loop.Plan:
@@ -101,6 +102,7 @@ def discrete_pop_a1(
       discount: weight of a step's reward relative to the step before.
       warm_start: what is added to the policy's logits, [B, H, A]; zeros if not given.
       select: as for `discrete_cross_entropy_method`.
+      smoothing: share of the initial chances that is spread evenly.
       policy: offers `act` and `logits`, one-hot actions and logits [N, A] from states
         with entries [N, ...].
 
@@ -122,6 +124,7 @@ def discrete_pop_a1(
         discount,
         warm_start=start,
         select=select,
+        smoothing=smoothing,
     )
     return plan._replace(belief=plan.belief - center)
 

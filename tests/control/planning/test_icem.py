@@ -140,7 +140,7 @@ def test_discrete_candidates_repeat_themselves_but_each_step_has_its_chances():
     assert repeats[1] > repeats[0] + 0.1
 
 
-@pytest.mark.parametrize("select", ["best", "mode"])
+@pytest.mark.parametrize("select", ["best", "mode", "sample"])
 def test_discrete_search_in_a_graph(select):
     wanted = np.random.default_rng(0).integers(0, 4, (2, 6))
     search = tf.function(
