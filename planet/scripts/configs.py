@@ -399,8 +399,8 @@ PARAMETERS = {
     "discrete_select": _P(
         "mode",
         kinds.choice(("best", "mode", "sample"), "discrete_select"),
-        "which discrete action is taken: mode (likeliest), sample (drawn) or best (that "
-        "of the best sequence)",
+        "which discrete action is taken: mode (likeliest), sample (drawn), or best "
+        "(that of the best sequence)",
     ),
     "discrete_smoothing": _P(
         0.2,
