@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import learning
-from planet.tools import atomic_files, cli, json_lines, machine, tables
+from planet.tools import atomic_files, cli, json_lines, machine, tables, wording
 
 PROG = "benchmarks.collectors"
 EPISODES = 5  # Of a test phase.
@@ -92,7 +92,7 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     Speeds are medians over epochs but the first, which compiles, and then means over
     seeds; scores have their standard deviation over seeds.
     """
-    header = ["", *(f"{amount} collectors" for amount in results)]
+    header = ["", *(wording.count(int(amount), "collector") for amount in results)]
     speeds = (
         np.mean([np.median(run["updates_per_second"][1:]) for run in runs])
         for runs in results.values()

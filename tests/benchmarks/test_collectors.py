@@ -14,7 +14,7 @@ def test_runs_are_read_and_compared(finished_runs):
     assert all(speed > 0 for speed in read[0]["updates_per_second"])
     lines = collectors.table({"0": read, "1": read}).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    assert rows[0] == ["", "0 collectors", "1 collectors"]
+    assert rows[0] == ["", "0 collectors", "1 collector"]
     assert rows[3] == ["episodes at the end", "3.0", "3.0"]
     assert [row[0] for row in rows[4:]] == [
         "score after 2 updates",
