@@ -119,9 +119,8 @@ EXPERIMENTS = {
     "cup_catch": _on_cpu("cup_catch", 120),
     "cartpole_balance_state": from_state("cartpole_balance", **LEARNING_MORE),
     "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
-    "cartpole_swingup_da_state": from_state(
-        "cartpole_swingup_da", **LEARNING_MORE, **FURTHER
-    ),
+    # Twice as many decisions that look twice as far ahead: search less for each.
+    "cartpole_swingup_da_state": from_state("cartpole_swingup_da", **QUICK, **FURTHER),
     "cheetah_run_cem": from_state("cheetah_run", 8, **RUNNING),
     "cheetah_run_pop_p": from_state("cheetah_run", 8, **RUNNING, **GUIDED),
     "reacher_easy_cem": from_state("reacher_easy", 8, **QUICK),
