@@ -20,7 +20,6 @@ What is drawn is the same for all seeds, so that means over seeds compare equals
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -28,7 +27,7 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -234,34 +233,19 @@ class Space:
         Raises:
           ParameterError: Some cannot be used.
         """
-        for trial in self._corners():
-            load(trial, self.source)
-
-    def check_checkpoints(self) -> None:
-        """Looks for what new trials start from, at the same points as `check`.
-
-        Raises:
-          ParameterError: Some `checkpoint_to_load` is not there.
-        """
-        for trial in self._corners():
-            if start := trial.params.get("checkpoint_to_load"):
-                with _naming(trial, self.source):
-                    runs.find_checkpoint(start)
-
-    def _corners(self) -> list[Trial]:
-        """Trials that stand for all: of one seed, and for draws, of their ends."""
         ends = [x.ends for x in self.drawn.values()]
         corners = itertools.product(*ends)
         if math.prod(map(len, ends)) * len(self.points) > MAX_TRIALS:
             corners = iter([tuple(x[0] for x in ends), tuple(x[-1] for x in ends)])
         alone = dataclasses.replace(self, seeds=self.seeds[:1])
-        result = [
+        tried = [
             alone.at(point, dict(zip(self.drawn, values, strict=True)), set())[0]
             for point, values in itertools.product(self.points, corners)
         ]
         if self.drawn and self.search == "random":
-            result += self.trials()[:: len(self.seeds)]
-        return result
+            tried += self.trials()[:: len(self.seeds)]
+        for trial in tried:
+            load(trial, self.source)
 
 
 def load(trial: Trial, source: str) -> ml_collections.ConfigDict:
@@ -270,15 +254,8 @@ def load(trial: Trial, source: str) -> ml_collections.ConfigDict:
     Raises:
       ParameterError: They cannot be used.
     """
-    with _naming(trial, source):
-        return runs.new_config(trial.config, trial.params, source=source)
-
-
-@contextlib.contextmanager
-def _naming(trial: Trial, source: str) -> Iterator[None]:
-    """Adds to a message of which trial it is."""
     try:
-        yield
+        return runs.new_config(trial.config, trial.params, source=source)
     except parameters.ParameterError as error:
         message = f"{source}, at {trial.label}: {error}"
         raise parameters.ParameterError(message) from None

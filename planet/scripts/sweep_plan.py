@@ -45,8 +45,7 @@ class Plan:
         """Takes the plan from the folder, or makes one; writes nothing.
 
         Raises:
-          ParameterError: The folder is that of another space, its plan is damaged, or
-            what new trials start from is not there.
+          ParameterError: The folder is that of another space, or its plan is damaged.
         """
         self.logdir = logdir
         self.space = space
@@ -54,8 +53,6 @@ class Plan:
         self._notes: dict[str, _Note] = collections.defaultdict(_Note)
         if space.search == "random":
             self.trials = {trial.label: trial for trial in space.trials()}
-        if not (logdir / FILE).exists():
-            space.check_checkpoints()
         self.read()
 
     def read(self) -> None:

@@ -79,10 +79,6 @@ def test_without_ray_the_extra_is_named(space, tmp_path, capsys):
             SPACE + "  overshooting: {grid: [1, 10]}",
             "space.yaml, at rssm,overshooting=10: overshooting must be at most 9",
         ),
-        (
-            SPACE + "  checkpoint_to_load: {grid: [gone]}",
-            "space.yaml, at rssm: checkpoint_to_load must be a run, RUN@STEP,",
-        ),
     ],
 )
 def test_mistakes_are_found_before_anything_starts(
@@ -138,18 +134,6 @@ def test_plan_is_kept(space, tmp_path):
     assert [again.state(label) for label in LABELS[1:3]] == ["stopped", "unfinished"]
     (logdir / LABELS[0] / "00001" / "DONE").unlink()  # The runs know best.
     assert plan_of(space, logdir).state(LABELS[0]) == "unfinished"
-
-
-def test_a_sweep_that_goes_on_needs_no_checkpoint_to_start_from(space, tmp_path):
-    start, logdir = tmp_path / "weights.index", tmp_path / "sweep"
-    start.touch()
-    entry = f"checkpoint_to_load: {{grid: [{start.with_suffix('')}]}}"
-    space.write_text(f"{SPACE}  {entry}")
-    logdir.mkdir()
-    plan = plan_of(space, logdir)
-    plan.write()
-    start.unlink()
-    assert plan_of(space, logdir).trials == plan.trials
 
 
 def test_another_space_needs_another_folder(space, tmp_path):
