@@ -3,7 +3,8 @@
 Plays episodes without exploration with one trained model and every planner, with more
 and more candidates, and writes each return, the samples that a decision imagines and
 its milliseconds to a JSON file, a table and a plot. What the file holds already is not
-played again, so an interrupted comparison continues.
+played again, so an interrupted comparison continues; `--time_again` measures its
+milliseconds again, once nothing else is at work.
 
 TensorFlow is imported inside functions only: workers import this module too.
 """
@@ -34,10 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _make_parser()
     args = parser.parse_args(argv)
     try:
+        params = runs.read_params(args.params)
         run = runs.find_one(args.run)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         cases = {
-            f"{planner}/{amount}": _read(run, planner, amount, args.iterations)
+            f"{planner}/{amount}": _read(run, params, planner, amount, args.iterations)
             for planner in _choose(args.planners, run)
             for amount in (args.amounts if planner != SEARCHES_NOTHING else [1])
         }
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "checkpoint": step,
         "iterations": args.iterations,
         "seed": args.seed,
+        "params": params or None,
     }
     try:
         found = _load(args.output, settings)
@@ -59,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if missing > 0:
             seed = args.seed + len(case["returns"])
             case |= measure(config, checkpoint, missing, seed, case["returns"])
+        elif args.time_again:
+            case |= cost(config)
+        if missing > 0 or args.time_again:
             content = {**settings, "cases": found}
             atomic_files.write_json(args.output, content)
             print(f"{name}: {describe(case)}", flush=True)
@@ -88,19 +94,16 @@ def measure(
     returns = evaluation.evaluate(
         config, [task], checkpoint, episodes, agents, horizon, seed
     )[task.name]
-    samples, milliseconds = _cost(config, task, horizon)
-    return {
-        "samples": samples,
-        "milliseconds": milliseconds,
-        "returns": [*before, *returns],
-    }
+    return {**cost(config), "returns": [*before, *returns]}
 
 
-def _cost(config, task, horizon: int) -> tuple[int, float]:
-    """Candidates that a decision imagines, and how long it takes."""
+def cost(config) -> dict[str, Any]:
+    """Samples that a decision imagines, and its milliseconds."""
     from benchmarks import speed
     from planet.training import data, define_model, simulations
 
+    (task,) = tasks.load(config)
+    (horizon,) = config.summary_horizons
     with simulations.make_batch(task, config, 1) as envs:
         observation = envs.reset(seed=[0])
         model = define_model.define_model(config, data.make_data_spec(envs))
@@ -108,7 +111,10 @@ def _cost(config, task, horizon: int) -> tuple[int, float]:
         seconds = speed.measure(
             lambda number: agent.act(observation, 0.0, [0, number]), REPEATS
         )
-    return int(np.isfinite(agent.plan_returns).sum()), round(1000 * seconds, 2)
+    return {
+        "samples": int(np.isfinite(agent.plan_returns).sum()),
+        "milliseconds": round(1000 * seconds, 2),
+    }
 
 
 def describe(case: Mapping[str, Any]) -> str:
@@ -182,9 +188,10 @@ def _choose(names: Sequence[str] | None, run: pathlib.Path) -> list[str]:
     return able
 
 
-def _read(run: pathlib.Path, planner: str, amount: int, iterations: int):
-    """Settings of the run, with a planner and the sizes of its search."""
+def _read(run: pathlib.Path, params, planner: str, amount: int, iterations: int):
+    """Settings of the run, with others, a planner and the sizes of its search."""
     search = {
+        **params,
         "planner": planner,
         "cem_amount": amount,
         "cem_topk": min(amount, max(2, amount // 10)),
@@ -239,6 +246,12 @@ def _make_parser() -> cli.Parser:
         default=20,
         metavar="N",
         help="of each planner and number of candidates (default: %(default)s)",
+    )
+    parser.add_params("the run")
+    parser.add_argument(
+        "--time_again",
+        action="store_true",
+        help="measure milliseconds again, even of what has been played",
     )
     parser.add_argument(
         "--seed",

@@ -25,6 +25,20 @@ def test_returns_are_compared_and_continued(finished_runs, tmp_path, capsys):
         assert len(continued[name]["returns"]) == 3
     assert "| `icem`" in capsys.readouterr().out
 
+    content = json.loads(path.read_text())
+    for case in content["cases"].values():
+        case["milliseconds"] = 0
+    path.write_text(json.dumps(content))
+    assert planners.main([*command, "--episodes", "3", "--time_again"]) == 0
+    timed = json.loads(path.read_text())["cases"]
+    for name, case in continued.items():
+        assert timed[name]["returns"] == case["returns"]
+        assert timed[name]["milliseconds"] > 0
+
+    with pytest.raises(SystemExit) as error:
+        planners.main([*command, "--params", "{initial_sigma: 0.1}"])
+    assert error.value.code == 2
+    assert "has params None, not {'initial_sigma': 0.1}" in capsys.readouterr().err
     with pytest.raises(SystemExit) as error:
         planners.main([*command, "--seed", "1"])
     assert error.value.code == 2
