@@ -15,6 +15,7 @@ import sys
 import termios
 
 import hypothesis
+import psutil
 import pytest
 
 pytest.register_assert_rewrite("tests.control.playing")
@@ -27,6 +28,7 @@ SMALL = (
     "overshooting: 0, learning_rate_ramp: 0, max_steps: 40, "
     "summarise_plan_returns: true}"
 )
+MODELS = 300e6  # Bytes in which models may wait to be freed.
 
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # Workers share the processors.
@@ -40,13 +42,24 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(scope="session")
+def in_use():
+    """Bytes that the process had after models were last freed."""
+    return {"bytes": 0}
+
+
 @pytest.fixture(autouse=True)
-def free_models():
-    """Frees the models of a test, whose layers and graphs refer to one another."""
+def free_models(in_use):
+    """Frees models, whose layers and graphs refer to one another, once they are many.
+
+    Looking for them takes a while, so that it is not done after each test.
+    """
     yield
-    if "tensorflow" in sys.modules:
+    process = psutil.Process()
+    if process.memory_info().rss > in_use["bytes"] + MODELS:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)  # Back to the system, which C would not do.
+        in_use["bytes"] = process.memory_info().rss
 
 
 @pytest.fixture
@@ -110,9 +123,22 @@ def run_main(capsys):
 def finished_runs(tmp_path_factory):
     """Logdir of two runs of two epochs each, and what their terminal received.
 
-    Only to be read: several modules look at it.
+    Only to be read: several modules look at it. The first process of the tests that
+    needs them trains them, for the others as well.
     """
-    logdir = tmp_path_factory.mktemp("finished_runs")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # That of all processes.
+    received = folder / "finished_runs.txt"
+    with open(folder / "finished_runs.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not received.exists():
+            received.write_bytes(_train_two_runs(folder / "finished_runs"))
+    return folder / "finished_runs", received.read_bytes().decode()
+
+
+def _train_two_runs(logdir):
+    """Trains two runs and returns what their terminal received."""
     terminal, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))
     command = [sys.executable, "-m", "planet.scripts.train", "--config", "debug"]
@@ -125,4 +151,4 @@ def finished_runs(tmp_path_factory):
             received.append(part)
     os.close(terminal)
     assert process.wait() == 0
-    return logdir, b"".join(received).decode()
+    return b"".join(received)
