@@ -121,15 +121,18 @@ def cartpole_swingupsparse_daf() -> TaskSpec:
 @task
 def finger_spin() -> TaskSpec:
     """Spins a hinged body with a planar finger."""
+    spec = {"action_repeat": 2, "action_size": 2, "timestep": 0.02}
     sizes = {"position": 4, "velocity": 3, "touch": 2}
-    return _suite("finger_spin", action_repeat=2, action_size=2, state_sizes=sizes)
+    ceilings = {0.24: 98, 0.48: 338, 0.96: 510}
+    return _suite("finger_spin", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
 def cheetah_run() -> TaskSpec:
     """Runs forward on two legs."""
     spec = {"action_repeat": 4, "action_size": 6, "timestep": 0.01}
-    sizes, ceilings = {"position": 8, "velocity": 9}, {0.24: 470, 0.48: 538}
+    sizes = {"position": 8, "velocity": 9}
+    ceilings = {0.24: 470, 0.48: 538, 0.96: 396}
     return _suite("cheetah_run", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
