@@ -141,7 +141,8 @@ def cup_catch() -> TaskSpec:
     """Catches a ball in the cup it is tied to."""
     name, sizes = "ball_in_cup_catch", {"position": 4, "velocity": 4}
     spec = {"action_repeat": 6, "action_size": 2, "timestep": 0.02}
-    return _suite(name, state_sizes=sizes, ceilings={0.72: 996}, **spec)
+    ceilings = {0.72: 996, 1.44: 996, 2.88: 992}
+    return _suite(name, state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -149,7 +150,8 @@ def walker_walk() -> TaskSpec:
     """Walks on two legs in the plane."""
     sizes = {"height": 1, "orientations": 14, "velocity": 9}
     spec = {"action_repeat": 2, "action_size": 6, "timestep": 0.025}
-    return _suite("walker_walk", state_sizes=sizes, ceilings={0.3: 975}, **spec)
+    ceilings = {0.3: 975, 0.6: 967, 1.2: 827}
+    return _suite("walker_walk", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -166,7 +168,9 @@ def humanoid_walk() -> TaskSpec:
     """Walks with a whole body of 21 joints."""
     posture = {"extremities": 12, "head_height": 1, "joint_angles": 21}
     sizes = {"com_velocity": 3, **posture, "torso_vertical": 3, "velocity": 27}
-    return _suite("humanoid_walk", action_repeat=2, action_size=21, state_sizes=sizes)
+    spec = {"action_repeat": 2, "action_size": 21, "timestep": 0.025}
+    ceilings = {0.3: 29, 0.6: 157}
+    return _suite("humanoid_walk", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
 @task
@@ -179,6 +183,8 @@ def gym_cheetah() -> TaskSpec:
         state_sizes={"state": 17},
         step_limit=1000,
         pad_to_chunk=True,
+        timestep=0.05,
+        ceilings={0.6: 1191, 1.2: 1633, 2.4: 311},
         restorable=True,
     )
 
