@@ -169,7 +169,7 @@ def humanoid_walk() -> TaskSpec:
     posture = {"extremities": 12, "head_height": 1, "joint_angles": 21}
     sizes = {"com_velocity": 3, **posture, "torso_vertical": 3, "velocity": 27}
     spec = {"action_repeat": 2, "action_size": 21, "timestep": 0.025}
-    ceilings = {0.3: 29, 0.6: 157}
+    ceilings = {0.3: 29, 0.6: 157, 1.2: 11}
     return _suite("humanoid_walk", state_sizes=sizes, ceilings=ceilings, **spec)
 
 
