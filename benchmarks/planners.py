@@ -61,10 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = args.episodes - len(case["returns"])
         if missing > 0:
             seed = args.seed + len(case["returns"])
-            case |= measure(config, checkpoint, missing, seed, case["returns"])
-        elif args.time_again:
-            case |= cost(config)
+            case["returns"] += play(config, checkpoint, missing, seed)
         if missing > 0 or args.time_again:
+            case |= cost(config)
             content = {**settings, "cases": found}
             atomic_files.write_json(args.output, content)
             print(f"{name}: {describe(case)}", flush=True)
@@ -74,17 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(
-    config, checkpoint: str, episodes: int, seed: int, before: Sequence[float]
-) -> dict[str, Any]:
-    """Returns, samples and milliseconds of a decision.
+def play(config, checkpoint: str, episodes: int, seed: int) -> list[float]:
+    """Returns of episodes.
 
     Args:
       config: settings of a run, with a planner.
       checkpoint: prefix of its weights.
       episodes: how many to play.
       seed: seed of all randomness.
-      before: returns of episodes that were played before.
     """
     from planet.training import evaluation
 
@@ -93,8 +89,8 @@ def measure(
     agents = min(episodes, 2)
     returns = evaluation.evaluate(
         config, [task], checkpoint, episodes, agents, horizon, seed
-    )[task.name]
-    return {**cost(config), "returns": [*before, *returns]}
+    )
+    return returns[task.name]
 
 
 def cost(config) -> dict[str, Any]:
