@@ -47,13 +47,22 @@ def main() -> None:
         metavar="N",
         help="timed runs of each case; their median counts (default: %(default)s)",
     )
-    repeats = max(1, parser.parse_args().repeats)
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=CASES,
+        default=list(CASES),
+        metavar="NAME",
+        help=f"(default: all: {'; '.join(CASES)})",
+    )
+    args = parser.parse_args()
+    repeats = max(1, args.repeats)
     devices.prepare(tf32=False)
     peak = print_machine(repeats)
     print("| case | seconds | GFLOP | GFLOP/s | share of matmul |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name, prepare in CASES.items():
-        run, flop = prepare()
+    for name in args.cases:
+        run, flop = CASES[name]()
         seconds = measure(run, repeats)
         rate = flop / seconds / 1e9
         print(
@@ -219,6 +228,7 @@ CASES = {
         "decision, 4 environments at once": functools.partial(decision, envs=4),
         "decision, 16 environments at once": functools.partial(decision, envs=16),
         "decision, 5 discrete actions": functools.partial(decision, discrete=True),
+        "update 16 x 20, cpu": functools.partial(update, "cpu"),
         "update 8 x 50, newhp": functools.partial(update, "newhp"),
         "update 8 x 50, default": functools.partial(update, "default"),
         "update 50 x 50, icml": functools.partial(update, "icml"),

@@ -178,6 +178,8 @@ def prepare(
         raise parameters.ParameterError(message)
     if logdir and resume_runs and "tasks" in given:
         _check_tasks(logdir, num_runs, config.tasks)
+    if config.observations == "image":
+        tensorflow_start.favour_convolutions()
     if config.distribute != "none":
         _check_replicas(config)
         if not is_chief(config):

@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import platform
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from planet.control.envs import opengl, suite
 from planet.scripts import configs, runs, tasks, train
-from planet.tools import parameters, tf1_checkpoint
+from planet.tools import parameters, tensorflow_start, tf1_checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TINY = "tasks: [dummy], dumbnet: true, action_repeat: 20, overshooting: 0"
@@ -30,6 +31,25 @@ def run_train(run_python, tmp_path):
         return run_python(*command, TMPDIR=str(temporary))
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("observations", "given", "expected"),
+    [("image", None, "1"), ("image", "0", "0"), ("state", None, None)],
+)
+def test_convolutions_are_favoured_where_there_are_any(
+    observations, given, expected, monkeypatch, run_main
+):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ.pop(tensorflow_start.ONEDNN, None)
+    if given:
+        os.environ[tensorflow_start.ONEDNN] = given
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    params = {"tasks": ["dummy"], "observations": observations}
+    params["checkpoint_to_load"] = "missing"
+    code, _, _ = run_main(train.main, "--config", "debug", "--params", params)
+    assert code == 2
+    assert os.environ.get(tensorflow_start.ONEDNN) == expected
 
 
 @pytest.mark.parametrize(
