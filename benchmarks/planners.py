@@ -28,6 +28,12 @@ PROG = "benchmarks.planners"
 AMOUNTS = (10, 30, 100, 300, 1000, 2000)
 REPEATS = 20
 SEARCHES_NOTHING = "policy"
+FLAGS = {  # What says so instead of --params.
+    "planner": "--planners",
+    "cem_amount": "--amounts",
+    "cem_topk": "--amounts",
+    "cem_iterations": "--iterations",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         params = runs.read_params(args.params)
+        for name in FLAGS.keys() & params:
+            raise parameters.ParameterError(f"{FLAGS[name]} sets {name}, not --params")
         run = runs.find_one(args.run)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         cases = {
@@ -185,7 +193,10 @@ def _choose(names: Sequence[str] | None, run: pathlib.Path) -> list[str]:
 
 
 def _read(run: pathlib.Path, params, planner: str, amount: int, iterations: int):
-    """Settings of the run, with others, a planner and the sizes of its search."""
+    """Settings of the run, with others, a planner and the sizes of its search.
+
+    A tenth of the candidates are elites.
+    """
     search = {
         **params,
         "planner": planner,
