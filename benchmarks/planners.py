@@ -27,6 +27,7 @@ from planet.tools import atomic_files, cli, intervals, parameters, tables
 PROG = "benchmarks.planners"
 AMOUNTS = (10, 30, 100, 300, 1000, 2000)
 REPEATS = 20
+LINES = [(line, color) for line in ("o-", "s--") for color in plot_scores.COLORS]
 SEARCHES_NOTHING = "policy"
 FLAGS = {  # What says so instead of --params.
     "planner": "--planners",
@@ -157,7 +158,7 @@ def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
     panels = dict(zip(("samples", "milliseconds"), drawing.subplots(1, 2), strict=True))
     names = dict.fromkeys(name.split("/")[0] for name in cases)
     for cost, panel in panels.items():
-        for planner, color in zip(names, plot_scores.COLORS * 2, strict=False):
+        for planner, (line, color) in zip(names, LINES, strict=False):
             chosen = [
                 case for name, case in cases.items() if name.split("/")[0] == planner
             ]
@@ -165,7 +166,7 @@ def draw(cases: Mapping[str, Mapping[str, Any]]) -> figure.Figure:
             places = [max(case[cost], 1) for case in chosen]
             means = [np.mean(case["returns"]) for case in chosen]
             limits = np.array([intervals.of_mean(case["returns"]) for case in chosen]).T
-            panel.plot(places, means, "o-", color=color, label=planner, ms=4)
+            panel.plot(places, means, line, color=color, label=planner, ms=4)
             panel.fill_between(places, *limits, color=color, alpha=0.12, lw=0)
         panel.set(xscale="log", xlabel=f"{cost} of a decision", ylabel="return")
         panel.xaxis.set_major_formatter(ticker.ScalarFormatter())
