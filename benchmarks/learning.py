@@ -112,6 +112,7 @@ GUIDED = {
     "policy_lr": 1e-3,
     "value_lr": 2e-3,
 }
+ACTING = {**GUIDED, "planner": "pop_a2", "initial_sigma": 1.0}
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
@@ -121,6 +122,8 @@ EXPERIMENTS = {
     "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
     # Twice as many decisions that look twice as far ahead: search less for each.
     "cartpole_swingup_da_state": from_state("cartpole_swingup_da", **QUICK, **FURTHER),
+    "cartpole_balance_cem": from_state("cartpole_balance", 12, **QUICK),
+    "cartpole_balance_pop_a2": from_state("cartpole_balance", 12, **QUICK, **ACTING),
     "cheetah_run_cem": from_state("cheetah_run", 8, **RUNNING),
     "cheetah_run_pop_p": from_state("cheetah_run", 8, **RUNNING, **GUIDED),
     "reacher_easy_cem": from_state("reacher_easy", 8, **QUICK),
