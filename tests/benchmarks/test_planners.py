@@ -45,17 +45,16 @@ def test_returns_are_compared_and_continued(finished_runs, tmp_path, capsys):
     assert "has seed 0, not 1" in capsys.readouterr().err
 
 
-def test_sizes_of_the_search_are_not_params(finished_runs, tmp_path, capsys):
-    command = [str(finished_runs[0] / "00001"), "--params", "{cem_topk: 5}"]
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--planners", "icm"), "unknown planner 'icm'; did you mean 'icem'?"),
+        (("--params", "{cem_topk: 5}"), "--amounts sets cem_topk, not --params"),
+    ],
+)
+def test_wrong_arguments(arguments, message, finished_runs, tmp_path, capsys):
+    command = [str(finished_runs[0] / "00001"), *arguments]
     with pytest.raises(SystemExit) as error:
         planners.main([*command, "--output", str(tmp_path / "x.json")])
     assert error.value.code == 2
-    assert "--amounts sets cem_topk, not --params" in capsys.readouterr().err
-
-
-def test_unknown_planner(finished_runs, tmp_path, capsys):
-    command = [str(finished_runs[0] / "00001"), "--planners", "icm"]
-    with pytest.raises(SystemExit) as error:
-        planners.main([*command, "--output", str(tmp_path / "x.json")])
-    assert error.value.code == 2
-    assert "unknown planner 'icm'; did you mean 'icem'?" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
