@@ -43,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         params = runs.read_params(args.params)
-        for name in FLAGS.keys() & params:
-            raise parameters.ParameterError(f"{FLAGS[name]} sets {name}, not --params")
+        for name, flag in FLAGS.items():
+            if name in params:
+                raise parameters.ParameterError(f"{flag} sets {name}, not --params")
         run = runs.find_one(args.run)
         step, checkpoint = runs.choose_checkpoint(run, args.checkpoint)
         cases = {

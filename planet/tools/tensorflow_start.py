@@ -34,10 +34,10 @@ def load() -> None:
 def favour_convolutions() -> None:
     """Has oneDNN compute on x86 processors; has to come before TensorFlow is imported.
 
-    TensorFlow leaves it off where there is no AVX-512, since small products are slower
-    by it. But an update of a run that sees images is mostly convolutions, and takes two
-    thirds of the time. If the environment variable `TF_ENABLE_ONEDNN_OPTS` is set, it
-    decides.
+    TensorFlow leaves it off on some, such as AMD's before Zen 4. Small products are
+    slower by it, but an update of a run that sees images is mostly convolutions, and
+    takes two thirds of the time. If the environment variable `TF_ENABLE_ONEDNN_OPTS` is
+    set, it decides.
     """
     if platform.machine() == "x86_64":
         os.environ.setdefault(ONEDNN, "1")
