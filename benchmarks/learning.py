@@ -115,6 +115,9 @@ GUIDED = {
 ACTING = {**GUIDED, "planner": "pop_a2", "initial_sigma": 1.0}
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
+    "cartpole_balance_pixels_pop_a2": _on_cpu(
+        "cartpole_balance", 60, **ACTING, cem_amount=100, cem_topk=10
+    ),
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     "cup_catch": _on_cpu("cup_catch", 120),
