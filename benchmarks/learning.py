@@ -113,14 +113,21 @@ GUIDED = {
     "value_lr": 2e-3,
 }
 ACTING = {**GUIDED, "planner": "pop_a2", "initial_sigma": 1.0}
+UNGUIDED = {  # Three times as many candidates, without a policy.
+    "planner": "cem",
+    "use_policy": False,
+    "use_value": False,
+    "cem_amount": 300,
+    "cem_topk": 30,
+}
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
-    "cartpole_balance_pixels_pop_a2": _on_cpu(
-        "cartpole_balance", 60, **ACTING, cem_amount=100, cem_topk=10
-    ),
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     "cup_catch": _on_cpu("cup_catch", 120),
+    "cartpole_balance_unguided": _on_cpu("cartpole_balance", 60, **UNGUIDED),
+    "cartpole_swingup_unguided": _on_cpu("cartpole_swingup", 75, **UNGUIDED),
+    "cup_catch_unguided": _on_cpu("cup_catch", 120, **UNGUIDED),
     "cartpole_balance_state": from_state("cartpole_balance", **LEARNING_MORE),
     "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
     # Twice as many decisions that look twice as far ahead: search less for each.

@@ -475,7 +475,7 @@ def icml() -> dict[str, Any]:
 
 
 def cpu() -> dict[str, Any]:
-    """Sized for two cores: thin networks, small batches, many episodes."""
+    """Sized for two cores: thin networks, small batches, a search that is guided."""
     return {
         **newhp(),
         "cnn_depth": 16,
@@ -487,8 +487,13 @@ def cpu() -> dict[str, Any]:
         "learning_rate_drop": 112_000,
         "collect_horizons": None,
         "summary_horizons": None,
-        "cem_amount": 300,
-        "cem_topk": 30,
+        "planner": "pop_a2",
+        "use_policy": True,
+        "stoch_policy": True,
+        "use_value": True,
+        "marwil_kappa": 0.7,
+        "cem_amount": 100,
+        "cem_topk": 10,
         "cem_iterations": 5,
         "train_steps": 8000,
         "test_steps": 160,
