@@ -475,7 +475,7 @@ def icml() -> dict[str, Any]:
 
 
 def cpu() -> dict[str, Any]:
-    """Sized for two cores: thin networks, small batches, a search that is guided."""
+    """Sized for two cores: thin networks, small batches, guided search."""
     return {
         **newhp(),
         "cnn_depth": 16,
