@@ -132,6 +132,17 @@ EXPERIMENTS = {
     "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
     # Twice as many decisions that look twice as far ahead: search less for each.
     "cartpole_swingup_da_state": from_state("cartpole_swingup_da", **QUICK, **FURTHER),
+    "cartpole_swingup_da_noise": from_state(
+        "cartpole_swingup_da", 20, **QUICK, **FURTHER, exploration_noises=[0.3]
+    ),
+    "cartpole_swingup_da_ramp": from_state(
+        "cartpole_swingup_da",
+        20,
+        **QUICK,
+        **FURTHER,
+        exploration_noises=[0.3],
+        exploration_ramps=[80_000],
+    ),
     "cartpole_balance_cem": from_state("cartpole_balance", 12, **QUICK),
     "cartpole_balance_pop_a2": from_state("cartpole_balance", 12, **QUICK, **ACTING),
     "cheetah_run_cem": from_state("cheetah_run", 8, **RUNNING),
@@ -140,7 +151,12 @@ EXPERIMENTS = {
     "reacher_easy_pop_p": from_state("reacher_easy", 8, **QUICK, **GUIDED),
     "cartpole_balance_default": Experiment(
         "newhp",
-        {"tasks": ["cartpole_balance"], "train_steps": 50_000, "collect_every": 5000},
+        {
+            "tasks": ["cartpole_balance"],
+            "train_steps": 50_000,
+            "collect_every": 5000,
+            "precision": "auto",
+        },
         minutes=1440,
         seeds=(0,),
     ),
