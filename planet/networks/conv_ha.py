@@ -120,7 +120,7 @@ class ToPixels(keras.layers.Conv2DTranspose):
         return tf.nn.bias_add(*(tf.cast(x, tf.float32) for x in (images, self.bias)))
 
 
-@tf.custom_gradient
+@layers.custom_gradient
 def _transposed(inputs: tf.Tensor, kernel: tf.Tensor):
     """What `ToPixels` computes, without a bias, from a kernel [size, size, C, I]."""
     size, _, channels, depth = kernel.shape

@@ -18,7 +18,17 @@ def add_bias(products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return tf.nn.bias_add(products, bias)
 
 
-@tf.custom_gradient
+def custom_gradient(function):
+    """`tf.custom_gradient`, but for graphs that can be freed.
+
+    TensorFlow keeps each graph in which it meets a gradient of one's own for as long as
+    the process lives. Within a `tf.function` that is the small graph of the function
+    itself, made once for each type and shape, rather than that of a whole model.
+    """
+    return tf.function(tf.custom_gradient(function))
+
+
+@custom_gradient
 def _add_rounded(products: tf.Tensor, bias: tf.Tensor):
     def gradient(upstream):
         axes = list(range(upstream.shape.rank - 1))

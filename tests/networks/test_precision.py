@@ -1,7 +1,9 @@
 """Tests of precisions: what they may change, and what they may not."""
 
+import gc
 import pathlib
 import re
+import weakref
 
 import keras
 import numpy as np
@@ -108,3 +110,20 @@ def test_scope_ends_with_its_block():
 def test_fastest_is_one_of_the_precisions():
     assert precision.fastest() in precision.POLICIES
     assert "products in" in make_model("auto").table()
+
+
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_graphs_of_updates_are_freed(products):
+    def trace():
+        model = make_model(products)
+        update = tf.function(lambda data: losses_and_gradients(model, data))
+        return weakref.ref(update.get_concrete_function(make_batch()).graph)
+
+    def losses_and_gradients(model, data):
+        with tf.GradientTape() as tape:
+            losses = model.losses(data, tf.constant([0, 0]))
+        return losses, tape.gradient(losses["total"], model.trainable_variables)
+
+    graph = trace()
+    gc.collect()
+    assert graph() is None
