@@ -149,12 +149,7 @@ def update(config_name: str, precision: str, **params) -> tuple[Callable, float]
     config = configs.load(config_name, {"precision": precision, **params})
     model = define_model.define_model(config, DATA_SPEC)
     batch, steps = config.batch_shape
-    random = np.random.default_rng(0)
-    data = {
-        key: tf.constant(random.uniform(-0.5, 0.5, (batch, steps, *shape)), tf.float32)
-        for key, shape in DATA_SPEC.items()
-    }
-    data["length"] = tf.fill([batch], steps)
+    data = make_batch(batch, steps)
     compiled = tf.function(model.update)
     count = Count(model)
     heads = {key: count.head(key) for key in model.heads if key != "image"}
@@ -170,6 +165,16 @@ def update(config_name: str, precision: str, **params) -> tuple[Callable, float]
         return compiled(data, rate, tf.constant([0, number]))[0]["total"]
 
     return run, 3 * forward
+
+
+def make_batch(batch: int, steps: int) -> dict[str, tf.Tensor]:
+    """Noise in the place of a batch of whole chunks, returns of the value included."""
+    random = np.random.default_rng(0)
+    data = {
+        key: tf.constant(random.uniform(-0.5, 0.5, (batch, steps, *shape)), tf.float32)
+        for key, shape in {**DATA_SPEC, "return": ()}.items()
+    }
+    return {**data, "length": tf.fill([batch], steps)}
 
 
 class Count:

@@ -57,12 +57,7 @@ def measure(config, repeats: int) -> dict[str, float]:
     """Median seconds of each part of a phase, environments left out."""
     model = define_model.define_model(config, speed.DATA_SPEC)
     random = np.random.default_rng(0)
-    batch, steps = config.batch_shape
-    data = {
-        key: tf.constant(random.uniform(-0.5, 0.5, (batch, steps, *shape)), tf.float32)
-        for key, shape in speed.DATA_SPEC.items()
-    }
-    data["length"] = tf.fill([batch], steps)
+    data = speed.make_batch(*config.batch_shape)
     update, evaluate = tf.function(model.update), tf.function(model.evaluate)
     pictures = define_summaries.Pictures(model, config.image_bits)
     measured = instruments.Instruments(model, config)
