@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "api.md").read_text()
 # The exported agent also acts where this package cannot be imported.
@@ -46,6 +48,7 @@ def run(folder, program):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_program_of_the_page(tmp_path):
     program = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.S))
     output = run(tmp_path, program)
