@@ -354,7 +354,8 @@ def plot(
             places, table = plot_scores.align(points)
             mean, low, high = estimate(table)
             color = plot_scores.COLORS[0]
-            panel.plot(places, mean, color=color, lw=1.8, label=title)
+            point = "o" if len(places) == 1 else ""  # A line of one epoch is invisible.
+            panel.plot(places, mean, point, ls="-", color=color, lw=1.8, label=title)
             panel.fill_between(places, low, high, color=color, alpha=0.18, lw=0)
         if metric == "test_score":
             colors = itertools.cycle(plot_scores.COLORS[1:])
