@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib.metadata
 import itertools
 import json
@@ -120,6 +121,8 @@ UNGUIDED = {  # Three times as many candidates, without a policy.
     "cem_amount": 300,
     "cem_topk": 30,
 }
+# Twice as many decisions that look twice as far ahead: search less for each.
+swingup_da = functools.partial(from_state, "cartpole_swingup_da", **QUICK, **FURTHER)
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
     "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
@@ -130,18 +133,10 @@ EXPERIMENTS = {
     "cup_catch_unguided": _on_cpu("cup_catch", 120, **UNGUIDED),
     "cartpole_balance_state": from_state("cartpole_balance", **LEARNING_MORE),
     "cartpole_swingup_state": from_state("cartpole_swingup", **LEARNING_MORE),
-    # Twice as many decisions that look twice as far ahead: search less for each.
-    "cartpole_swingup_da_state": from_state("cartpole_swingup_da", **QUICK, **FURTHER),
-    "cartpole_swingup_da_noise": from_state(
-        "cartpole_swingup_da", 20, **QUICK, **FURTHER, exploration_noises=[0.3]
-    ),
-    "cartpole_swingup_da_ramp": from_state(
-        "cartpole_swingup_da",
-        20,
-        **QUICK,
-        **FURTHER,
-        exploration_noises=[0.3],
-        exploration_ramps=[80_000],
+    "cartpole_swingup_da_state": swingup_da(),
+    "cartpole_swingup_da_noise": swingup_da(20, exploration_noises=[0.3]),
+    "cartpole_swingup_da_ramp": swingup_da(
+        20, exploration_noises=[0.3], exploration_ramps=[80_000]
     ),
     "cartpole_balance_cem": from_state("cartpole_balance", 12, **QUICK),
     "cartpole_balance_pop_a2": from_state("cartpole_balance", 12, **QUICK, **ACTING),
