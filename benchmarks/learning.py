@@ -349,8 +349,8 @@ def plot(
             places, table = plot_scores.align(points)
             mean, low, high = estimate(table)
             color = plot_scores.COLORS[0]
-            point = "o" if len(places) == 1 else ""  # A line of one epoch is invisible.
-            panel.plot(places, mean, point, ls="-", color=color, lw=1.8, label=title)
+            dot = "o" if len(places) == 1 else ""  # A line of one epoch is invisible.
+            panel.plot(places, mean, marker=dot, color=color, lw=1.8, label=title)
             panel.fill_between(places, low, high, color=color, alpha=0.18, lw=0)
         if metric == "test_score":
             colors = itertools.cycle(plot_scores.COLORS[1:])
