@@ -115,6 +115,7 @@ GUIDED = {
 }
 ACTING = {**GUIDED, "planner": "pop_a2", "initial_sigma": 1.0}
 UNGUIDED = {  # Three times as many candidates, without a policy.
+    "learning_rate_drop": 112_000,
     "planner": "cem",
     "use_policy": False,
     "use_value": False,
@@ -346,7 +347,8 @@ def plot(
         for place, values in points:
             panel.plot(place, values, color=plot_scores.COLORS[0], alpha=0.35, lw=0.8)
         if points:
-            places, table = plot_scores.align(points)
+            epochs, table = plot_scores.align(_points(curves, metric, "epochs"))
+            places = _mean_places(curves, x, epochs)
             mean, low, high = estimate(table)
             color = plot_scores.COLORS[0]
             dot = "o" if len(places) == 1 else ""  # A line of one epoch is invisible.
@@ -379,6 +381,17 @@ def _points(curves, metric, x) -> list[tuple[np.ndarray, np.ndarray]]:
         if valid.any():
             result.append((np.array(places, float)[valid], values[valid]))
     return result
+
+
+def _mean_places(curves, x, epochs) -> np.ndarray:
+    """Where each epoch ended on an axis, as the mean of the runs that got so far."""
+    if x == "epochs":
+        return epochs
+    rows = [
+        np.interp(epochs, *place, right=np.nan)
+        for place in _points(curves, x, "epochs")
+    ]
+    return np.ma.masked_invalid(rows).mean(0)
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
