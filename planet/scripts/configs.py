@@ -484,7 +484,7 @@ def cpu() -> dict[str, Any]:
         "reward_scale": 100.0,
         "free_nats": 1.0,
         "learning_rate_ramp": 0,
-        "learning_rate_drop": 112_000,
+        "learning_rate_drop": 80_000,
         "collect_horizons": None,
         "summary_horizons": None,
         "planner": "pop_a2",
