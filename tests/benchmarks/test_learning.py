@@ -132,6 +132,18 @@ def test_bands_are_intervals_of_the_mean():
     assert mean[2] == values[0, 2]
 
 
+def test_means_are_drawn_epoch_by_epoch():
+    curves = [
+        {"test_score": [1.0, 3.0, 5.0], "minutes": [2.0, 4.0, 6.0]},
+        {"test_score": [2.0, None, 7.0], "minutes": [3.0, 6.0, 9.0]},
+        {"test_score": [3.0], "minutes": [4.0]},
+    ]
+    panel, *_ = learning.plot(curves, "minutes", {}, "mine").axes
+    *_, mean = panel.lines
+    np.testing.assert_allclose(mean.get_xdata(), [3, 5, 7.5])
+    np.testing.assert_allclose(mean.get_ydata(), [2, 3.75, 6])
+
+
 def test_overlay_shares_the_axis(written, run_main):
     scores = written / "scores.json"
     other = {"test_score": [1, 2, 3, 4]}
