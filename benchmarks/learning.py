@@ -387,11 +387,7 @@ def _mean_places(curves, x, epochs) -> np.ndarray:
     """Where each epoch ended on an axis, as the mean of the runs that got so far."""
     if x == "epochs":
         return epochs
-    rows = [
-        np.interp(epochs, *place, right=np.nan)
-        for place in _points(curves, x, "epochs")
-    ]
-    return np.ma.masked_invalid(rows).mean(0)
+    return plot_scores.align(_points(curves, x, "epochs"), epochs)[1].mean(0)
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:

@@ -149,16 +149,19 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def align(
     points: Sequence[tuple[np.ndarray, np.ndarray]],
+    places: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ma.MaskedArray]:
-    """Interpolates runs at all places where one of them has a value.
+    """Interpolates runs at the same places.
 
     Args:
       points: Rising places [T] and values [T] of each run, which may differ in length.
+      places: Where to, [P]; None: at all places where one of them has a value.
 
     Returns:
       The places [P], and a table [runs, P] that is masked where a run has no values.
     """
-    places = np.unique(np.concatenate([place for place, _ in points]))
+    if places is None:
+        places = np.unique(np.concatenate([place for place, _ in points]))
     rows = [
         np.interp(places, place, values, left=np.nan, right=np.nan)
         for place, values in points
