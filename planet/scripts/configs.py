@@ -365,9 +365,10 @@ PARAMETERS = {
         "optimisation_iters",
     ),
     "initial_sigma": _P(
-        1.0,
-        kinds.positive,
-        "standard deviation with which a search starts; 0.1 suits pop_p",
+        None,
+        kinds.optional(kinds.positive),
+        "standard deviation with which a search starts; 0.1 suits pop_p; null: 1, or "
+        "3 if discrete, where pop_a2 adds it to logits",
     ),
     "icem_beta": _P(
         2.0, kinds.number(0), "icem: exponent of the noise's power law; 0: white noise"

@@ -26,6 +26,7 @@ BEHAVIOR = {"policy", "return", "value"}
 DERIVED = (
     "overshooting",
     "discrete_action",
+    "initial_sigma",
     "exploration_noises",
     "exploration_ramps",
     "collect_horizons",
@@ -98,6 +99,8 @@ def resolve(values: dict[str, Any], chosen: Sequence[catalogue.Task]) -> None:
             f"{kind} actions of {chosen[0].name}, not {kinds.show(given).lower()}"
         )
     values["discrete_action"] = discrete
+    if values["initial_sigma"] is None:
+        values["initial_sigma"] = 3.0 if discrete else 1.0
     if values["exploration_noises"] is None:
         values["exploration_noises"] = [0.1 if discrete else 0.3]
     if discrete and max(values["exploration_noises"]) > 1:

@@ -354,7 +354,7 @@ def test_settings_cannot_be_added():
         ),
         (
             {"initial_sigma": 0},
-            "initial_sigma in --params must be a number above 0, not 0",
+            "initial_sigma in --params must be a number above 0, or null, not 0",
         ),
         (
             {"icem_decay": 0.8},

@@ -39,6 +39,7 @@ def test_what_was_derived_is_derived_anew(tmp_path):
     new = runs.new_config(run, {"tasks": "cartpole_balance_da", "batch_shape": [8, 9]})
     assert new.discrete_action
     assert (new.exploration_noises, new.overshooting, new.cem_topk) == ([0.1], 0, 7)
+    assert (runs.new_config(run, {}).initial_sigma, new.initial_sigma) == (1.0, 3.0)
     assert runs.new_config(run, {}).collect_horizons == [12]
     assert new.collect_horizons == [24]
     assert new.gradient_heads == ["state", "reward"]

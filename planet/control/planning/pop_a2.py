@@ -90,7 +90,7 @@ def discrete_pop_a2(
     iterations: int = 10,
     discount: float = 0.99,
     warm_start: tf.Tensor | None = None,
-    initial_sigma: float = 1.0,
+    initial_sigma: float = 3.0,
     *,
     policy,
 ) -> loop.Plan:
@@ -109,7 +109,8 @@ def discrete_pop_a2(
       iterations: rounds of drawing and refitting; with 0 the policy's is the plan.
       discount: weight of a step's reward relative to the step before.
       warm_start: initial mean of the noise, [B, H, A]; zeros if not given.
-      initial_sigma: initial standard deviation of the noise.
+      initial_sigma: initial standard deviation of the noise; a policy that is sure of
+        its choices takes more than vectors do.
       policy: offers `logits`, [N, A] from states with entries [N, ...].
 
     Returns:

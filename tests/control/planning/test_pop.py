@@ -160,6 +160,12 @@ def test_a_good_policy_makes_choices_easy(planner):
     assert returns[0] > 1.5 * returns[1]
 
 
+def test_a_policy_that_is_sure_of_bad_choices_is_overruled():
+    wanted = np.random.default_rng(0).integers(1, 5, (10, 3))
+    plan = toys.choose_for(pop_a2.discrete_pop_a2, wanted, 5, policy=toys.Stubborn())
+    assert (plan.action.numpy().argmax(-1) == wanted[:, 0]).all()
+
+
 def test_policy_alone():
     network = toys.SmallPolicy(2)
     plan = toys.plan_for(policy.policy_alone, TARGETS, 6, policy=network)
