@@ -104,7 +104,7 @@ class SmallPolicy(keras.layers.Layer):
 
 
 class Stubborn:
-    """Nearly always takes the first choice."""
+    """Takes the first choice, unless noise on its logits is strong."""
 
     def logits(self, state):
         return 6.0 * tf.one_hot(tf.zeros_like(state["step"]), state["action"].shape[-1])
