@@ -126,7 +126,10 @@ UNGUIDED = {  # Three times as many candidates, without a policy.
 swingup_da = functools.partial(from_state, "cartpole_swingup_da", **QUICK, **FURTHER)
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
-    "cartpole_balance_da": _on_cpu("cartpole_balance_da", 120, **FURTHER),
+    # The chunks are as long in time as those of cartpole_balance, and longer than plans.
+    "cartpole_balance_da": _on_cpu(
+        "cartpole_balance_da", 120, **FURTHER, batch_shape=[8, 40]
+    ),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     "cup_catch": _on_cpu("cup_catch", 120),
     "cartpole_balance_unguided": _on_cpu("cartpole_balance", 60, **UNGUIDED),
