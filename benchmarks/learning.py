@@ -126,7 +126,7 @@ UNGUIDED = {  # Three times as many candidates, without a policy.
 swingup_da = functools.partial(from_state, "cartpole_swingup_da", **QUICK, **FURTHER)
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
-    # The chunks are as long in time as those of cartpole_balance, and longer than plans.
+    # Chunks as long in time as those of cartpole_balance, and longer than plans.
     "cartpole_balance_da": _on_cpu(
         "cartpole_balance_da", 120, **FURTHER, batch_shape=[8, 40]
     ),
