@@ -131,7 +131,15 @@ EXPERIMENTS = {
         "cartpole_balance_da", 120, **FURTHER, batch_shape=[8, 40]
     ),
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
-    "cup_catch": _on_cpu("cup_catch", 120),
+    # Random actions catch the ball by chance, which a planner that knows of no reward
+    # does not: let there be many to learn from.
+    "cup_catch": _on_cpu(
+        "cup_catch",
+        120,
+        num_seed_episodes=50,
+        collect_horizons=[12],
+        summary_horizons=[12],
+    ),
     "cartpole_balance_unguided": _on_cpu("cartpole_balance", 60, **UNGUIDED),
     "cartpole_swingup_unguided": _on_cpu("cartpole_swingup", 75, **UNGUIDED),
     "cup_catch_unguided": _on_cpu("cup_catch", 120, **UNGUIDED),
