@@ -93,7 +93,11 @@ def from_state(task: str, minutes: float = 60, **params) -> Experiment:
     return Experiment("newhp", {"tasks": [task], **sizes, **params}, minutes)
 
 
-FURTHER = {"collect_horizons": [24], "summary_horizons": [24]}
+def _ahead(horizon: int) -> dict[str, list[int]]:
+    return {"collect_horizons": [horizon], "summary_horizons": [horizon]}
+
+
+FURTHER = _ahead(24)
 # From state, an update costs as much time as half a decision: many for each episode.
 LEARNING_MORE = {
     "train_steps": 8000,
@@ -133,13 +137,7 @@ EXPERIMENTS = {
     "cartpole_swingup": _on_cpu("cartpole_swingup", 75),
     # Random actions catch the ball by chance, which a planner that knows of no reward
     # does not: let there be many to learn from.
-    "cup_catch": _on_cpu(
-        "cup_catch",
-        120,
-        num_seed_episodes=50,
-        collect_horizons=[12],
-        summary_horizons=[12],
-    ),
+    "cup_catch": _on_cpu("cup_catch", 120, **_ahead(12), num_seed_episodes=50),
     "cartpole_balance_unguided": _on_cpu("cartpole_balance", 60, **UNGUIDED),
     "cartpole_swingup_unguided": _on_cpu("cartpole_swingup", 75, **UNGUIDED),
     "cup_catch_unguided": _on_cpu("cup_catch", 120, **UNGUIDED),

@@ -30,8 +30,7 @@ def test_experiments_can_be_trained(name):
     config = configs.load(experiment.config, params, source="--params")
     assert config.seed == 3
     assert {key: config[key] for key in experiment.params} == experiment.params
-    usual = 6 if "cup_catch" in name else 24 if "_da" in name else 12
-    horizon = 12 if name == "cup_catch" else usual
+    horizon = 6 if name == "cup_catch_unguided" else 24 if "_da" in name else 12
     assert config.collect_horizons == config.summary_horizons == [horizon]
 
 
