@@ -14,6 +14,7 @@ import importlib.metadata
 import itertools
 import json
 import math
+import operator
 import os
 import pathlib
 import shlex
@@ -180,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         overlay = _read_overlay(args)
+        added = {path: read_written(path) for path in args.add or ()}
         experiment = None if args.runs else _choose(args)
         found = [run for folder in args.runs or () for run in runs.find(folder)]
         if args.runs and not found:
@@ -195,6 +197,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         trained = args.collect_only or _train_all(experiment, folder)
     try:
         curves, settings = read_curves(found)
+        for path, (others, about) in added.items():
+            _require_same(settings, about, path)
+            curves += others
+        curves.sort(key=operator.itemgetter("seed"))
         _require_axis(curves, args.x)
     except ValueError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
@@ -205,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **origin,
         **settings,
         "machine": _read_machine(found[0]),
+        **({"added": _describe_added(added)} if added else {}),
         "seeds": [curve.pop("seed") for curve in curves],
         "runs": [{key: _rounded(values) for key, values in x.items()} for x in curves],
         "summary": summarise(curves),
@@ -301,6 +308,31 @@ def read_curves(found: Sequence[pathlib.Path]) -> tuple[list[dict], dict]:
     command = shlex.join(training_command(name, params, None, "LOGDIR"))
     train = command.replace('"seed": null', '"seed": SEED')
     return curves, {"train": train, "config": name, "params": params}
+
+
+def read_written(path: pathlib.Path) -> tuple[list[dict], dict]:
+    """Reads the runs of a file that this program wrote, perhaps on another machine.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The curves, as `read_curves` returns them; and the file's `config`, `params` and
+      `machine`.
+
+    Raises:
+      ValueError: the file is not what this program writes.
+    """
+    try:
+        content = atomic_files.read_json(path)
+        runs_of = list(zip(content["seeds"], content["runs"], strict=True))
+        for _, run in runs_of:
+            plot_scores.to_scores(run)
+        curves = [{"seed": seed, **run} for seed, run in runs_of]
+        return curves, {key: content[key] for key in ("config", "params", "machine")}
+    except plot_scores.FOREIGN as error:
+        message = f"{str(path)!r} is not what {PROG} writes: {error}"
+        raise ValueError(message) from error
 
 
 def estimate(table: np.ma.MaskedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -408,6 +440,28 @@ def _round(value: float) -> float:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
+def _require_same(settings, others, path) -> None:
+    """Refuses a file of runs with other settings."""
+    lhs, rhs = ({"config": x["config"], **x["params"]} for x in (settings, others))
+    absent = object()
+    differing = [x for x in lhs | rhs if lhs.get(x, absent) != rhs.get(x, absent)]
+    if differing:
+        names = ", ".join(sorted(differing))
+        raise ValueError(f"{path} differs from the first run in {names}")
+
+
+def _describe_added(added) -> list[dict[str, Any]]:
+    """Which seeds come from which file and machine."""
+    return [
+        {
+            "file": path.name,
+            "seeds": [curve["seed"] for curve in curves],
+            "machine": about["machine"],
+        }
+        for path, (curves, about) in added.items()
+    ]
+
+
 def _require_axis(curves, x) -> None:
     """Refuses runs that cannot be placed on an axis."""
     known = ["epochs", *(axis for axis in plot_scores.AXES if axis in curves[0])]
@@ -494,6 +548,8 @@ def _own_command(args: argparse.Namespace) -> str:
         command += ["--seeds", *map(str, args.seeds)]
     if args.minutes is not None:
         command += ["--minutes", f"{args.minutes:g}"]
+    if args.add:
+        command += ["--add", *map(str, args.add)]
     return shlex.join(command)
 
 
@@ -573,6 +629,14 @@ def _make_parser() -> cli.Parser:
         metavar="AXIS",
         help=f"horizontal axis of the plot, among {', '.join(plot_scores.AXES)} "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--add",
+        nargs="+",
+        type=cli.existing_file,
+        metavar="NAME.json",
+        help="files that this program wrote of more runs with the same settings, e.g. "
+        "on another machine, to be joined",
     )
     parser.add_argument(
         "--overlay",

@@ -57,18 +57,22 @@ def read_scores(path: pathlib.Path) -> dict[str, Scores]:
     """
     try:
         content = atomic_files.read_json(path)
-        return {label: _curves(metrics) for label, metrics in content.items()}
-    except _FOREIGN as error:
+        return {label: to_scores(metrics) for label, metrics in content.items()}
+    except FOREIGN as error:
         message = f"{str(path)!r} is not what compile_scores writes: {error}"
         raise ValueError(message) from error
 
 
 # What reading JSON of another structure, or with endless numbers, can raise.
-_FOREIGN = (ValueError, TypeError, AttributeError, KeyError, OverflowError)
+FOREIGN = (ValueError, TypeError, AttributeError, KeyError, OverflowError)
 
 
-def _curves(metrics: Mapping[str, Sequence[float | None]]) -> Scores:
-    """The metrics of a run: their numbers, where None is NaN."""
+def to_scores(metrics: Mapping[str, Sequence[float | None]]) -> Scores:
+    """The metrics of a run: their numbers, where None is NaN.
+
+    Raises:
+      ValueError: They are not as many for each metric; or one of FOREIGN.
+    """
     curves = {name: np.array(values, float) for name, values in metrics.items()}
     lengths = {array.shape for array in curves.values()}
     if len(lengths) > 1 or any(len(shape) != 1 or not shape[0] for shape in lengths):
@@ -95,7 +99,7 @@ def read_baseline(path: pathlib.Path, task: str | None) -> tuple[str, float]:
             name: (entry.get("label", "random actions"), float(entry["mean"]))
             for name, entry in content.items()
         }
-    except _FOREIGN as error:
+    except FOREIGN as error:
         raise ValueError(
             f"{str(path)!r} is not what random_returns or ceiling writes: {error}"
         ) from error

@@ -176,12 +176,46 @@ def test_runs_of_other_settings_are_refused(written, run_main):
     )
 
 
+def test_runs_of_another_machine_are_added(written, run_main):
+    elsewhere = written / "elsewhere"
+    write_run(elsewhere / "debug" / "seed1" / "00001", 1, pace=4.0)
+    (elsewhere / "debug" / "machine.json").write_text('{"cpu": "B"}')
+    command = ["debug", "--collect_only", "--seeds", 1, "--logdir", elsewhere]
+    code, _, err = run_main(learning.main, *command, "--output", elsewhere)
+    assert code == 0, err
+    path = elsewhere / "debug.json"
+    (written / "runs" / "debug" / "seed1").rename(written / "away")
+    code, _, err = collect(run_main, written, "--add", path)
+    assert code == 0, err
+    content = read(written / "curves" / "debug.json")
+    assert content["command"].endswith(f"debug --seeds 0 1 2 --add {path}")
+    assert content["machine"]["cpu"] == "A"
+    (added,) = content["added"]
+    assert added == {"file": "debug.json", "seeds": [1], "machine": {"cpu": "B"}}
+    assert content["seeds"] == [0, 1]
+    assert [run["minutes"] for run in content["runs"]] == [[2, 4, 6], [4, 8, 12]]
+    assert content["runs"][1] == read(path)["runs"][0]
+    assert content["summary"]["test_score"]["low"] == [110, 220, 330]
+
+    other = read(path)
+    other["params"]["free_nats"] = 7.0
+    path.write_text(json.dumps(other))
+    code, _, err = collect(run_main, written, "--add", path)
+    assert code == 1
+    assert err.endswith(f"error: {path} differs from the first run in free_nats\n")
+    path.write_text(json.dumps({**other, "seeds": []}))
+    code, _, err = collect(run_main, written, "--add", path)
+    assert code == 2
+    assert f"'{path}' is not what benchmarks.learning writes: " in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["cartpole"], "unknown experiment 'cartpole'; did you mean 'cartpole_"),
         (["debug", "--minutes", "-1"], "argument --minutes: must be"),
         (["debug", "--seeds", "x"], "argument --seeds: must be"),
+        (["debug", "--add", "a.json"], "argument --add: 'a.json' is not a file"),
         (["debug", "--overlay_labels", "a"], "--overlay_labels needs --overlay"),
         (["mine", "--runs", "."], "no run in ."),
         (["debug", "--x", "hours"], "argument --x: invalid choice"),
