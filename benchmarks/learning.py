@@ -325,11 +325,12 @@ def read_written(path: pathlib.Path) -> tuple[list[dict], dict]:
     """
     try:
         content = atomic_files.read_json(path)
-        runs_of = list(zip(content["seeds"], content["runs"], strict=True))
-        for _, run in runs_of:
+        curves = []
+        for seed, run in zip(content["seeds"], content["runs"], strict=True):
             plot_scores.to_scores(run)
-        curves = [{"seed": seed, **run} for seed, run in runs_of]
-        return curves, {key: content[key] for key in ("config", "params", "machine")}
+            curves.append({"seed": int(seed), **run})
+        about = {key: content[key] for key in ("config", "machine")}
+        return curves, {**about, "params": dict(content["params"])}
     except plot_scores.FOREIGN as error:
         message = f"{str(path)!r} is not what {PROG} writes: {error}"
         raise ValueError(message) from error

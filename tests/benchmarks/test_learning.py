@@ -203,10 +203,11 @@ def test_runs_of_another_machine_are_added(written, run_main):
     code, _, err = collect(run_main, written, "--add", path)
     assert code == 1
     assert err.endswith(f"error: {path} differs from the first run in free_nats\n")
-    path.write_text(json.dumps({**other, "seeds": []}))
-    code, _, err = collect(run_main, written, "--add", path)
-    assert code == 2
-    assert f"'{path}' is not what benchmarks.learning writes: " in err
+    for foreign in ({"seeds": []}, {"seeds": ["x"]}, {"params": [1]}, {"runs": [1]}):
+        path.write_text(json.dumps({**other, **foreign}))
+        code, _, err = collect(run_main, written, "--add", path)
+        assert code == 2
+        assert f"'{path}' is not what benchmarks.learning writes: " in err
 
 
 @pytest.mark.parametrize(
