@@ -25,6 +25,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ml_collections
 import numpy as np
 from matplotlib import figure
 
@@ -196,9 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = [folder / f"seed{seed}" / "00001" for seed in experiment.seeds]
         trained = args.collect_only or _train_all(experiment, folder)
     try:
-        curves, settings = read_curves(found)
-        for path, (others, about) in added.items():
-            _require_same(settings, about, path)
+        curves, config = read_curves(found)
+        for path, (others, other_config, _) in added.items():
+            _require_same(config, other_config, path)
             curves += others
         curves.sort(key=operator.itemgetter("seed"))
         _require_axis(curves, args.x)
@@ -209,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     content = {
         "name": args.name,
         **origin,
-        **settings,
+        **_describe_settings(config),
         "machine": _read_machine(found[0]),
         **({"added": _describe_added(added)} if added else {}),
         "seeds": [curve.pop("seed") for curve in curves],
@@ -268,7 +269,9 @@ def train(experiment: Experiment, seed: int, logdir: pathlib.Path) -> bool:
     return stopped or not code
 
 
-def read_curves(found: Sequence[pathlib.Path]) -> tuple[list[dict], dict]:
+def read_curves(
+    found: Sequence[pathlib.Path],
+) -> tuple[list[dict], ml_collections.ConfigDict]:
     """Reads what runs of the same settings reported.
 
     Args:
@@ -276,7 +279,8 @@ def read_curves(found: Sequence[pathlib.Path]) -> tuple[list[dict], dict]:
 
     Returns:
       For each run its `seed` and, by metric, a value for each epoch, or None where it
-      has none; and the settings that they share.
+      has none; and the config of the first run, from which others differ in the seed
+      only.
 
     Raises:
       ValueError: there is no complete epoch, or settings differ.
@@ -291,34 +295,25 @@ def read_curves(found: Sequence[pathlib.Path]) -> tuple[list[dict], dict]:
             print(f"Skip {path}: {error}", file=sys.stderr)
             continue
         shared = shared or config
-        differing = {*runs.differences(shared, config)} - {"seed"}
-        if differing:
-            names = ", ".join(sorted(differing))
-            raise ValueError(f"{path} differs from the first run in {names}")
+        _require_same(shared, config, path)
         names = [x for x in ("steps", *TAGS) if any(x in epoch for epoch in epochs)]
         columns = {name: [epoch.get(name) for epoch in epochs] for name in names}
         curves.append({"seed": config.seed, **columns})
     if not curves:
         raise ValueError("no run has a complete epoch")
-    name = shared.config_name
-    usual = configs.load(name, {"tasks": shared.tasks})
-    changed = {key: shared[key] for key in runs.differences(usual, shared)}
-    params = {"tasks": shared.tasks, **changed}
-    params.pop("seed", None)
-    command = shlex.join(training_command(name, params, None, "LOGDIR"))
-    train = command.replace('"seed": null', '"seed": SEED')
-    return curves, {"train": train, "config": name, "params": params}
+    return curves, shared
 
 
-def read_written(path: pathlib.Path) -> tuple[list[dict], dict]:
+def read_written(
+    path: pathlib.Path,
+) -> tuple[list[dict], ml_collections.ConfigDict, Any]:
     """Reads the runs of a file that this program wrote, perhaps on another machine.
 
     Args:
       path: the file.
 
     Returns:
-      The curves, as `read_curves` returns them; and the file's `config`, `params` and
-      `machine`.
+      The curves and the config, as `read_curves` returns them; and the `machine`.
 
     Raises:
       ValueError: the file is not what this program writes.
@@ -329,8 +324,8 @@ def read_written(path: pathlib.Path) -> tuple[list[dict], dict]:
         for seed, run in zip(content["seeds"], content["runs"], strict=True):
             plot_scores.to_scores(run)
             curves.append({"seed": int(seed), **run})
-        about = {key: content[key] for key in ("config", "machine")}
-        return curves, {**about, "params": dict(content["params"])}
+        config = configs.load(content["config"], dict(content["params"]))
+        return curves, config, content["machine"]
     except plot_scores.FOREIGN as error:
         message = f"{str(path)!r} is not what {PROG} writes: {error}"
         raise ValueError(message) from error
@@ -441,14 +436,24 @@ def _round(value: float) -> float:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
-def _require_same(settings, others, path) -> None:
-    """Refuses a file of runs with other settings."""
-    lhs, rhs = ({"config": x["config"], **x["params"]} for x in (settings, others))
-    absent = object()
-    differing = [x for x in lhs | rhs if lhs.get(x, absent) != rhs.get(x, absent)]
+def _require_same(first, config, path) -> None:
+    """Refuses runs with other settings than the first one's, but for the seed."""
+    differing = {*runs.differences(first, config)} - {"seed"}
     if differing:
         names = ", ".join(sorted(differing))
         raise ValueError(f"{path} differs from the first run in {names}")
+
+
+def _describe_settings(config) -> dict[str, Any]:
+    """The command that trains such runs, and what it changes of which config."""
+    name = config.config_name
+    usual = configs.load(name, {"tasks": config.tasks})
+    changed = {key: config[key] for key in runs.differences(usual, config)}
+    params = {"tasks": config.tasks, **changed}
+    params.pop("seed", None)
+    command = shlex.join(training_command(name, params, None, "LOGDIR"))
+    train = command.replace('"seed": null', '"seed": SEED')
+    return {"train": train, "config": name, "params": params}
 
 
 def _describe_added(added) -> list[dict[str, Any]]:
@@ -457,9 +462,9 @@ def _describe_added(added) -> list[dict[str, Any]]:
         {
             "file": path.name,
             "seeds": [curve["seed"] for curve in curves],
-            "machine": about["machine"],
+            "machine": machine_of,
         }
-        for path, (curves, about) in added.items()
+        for path, (curves, _, machine_of) in added.items()
     ]
 
 
