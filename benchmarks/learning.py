@@ -22,8 +22,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
 
 import ml_collections
 import numpy as np
@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "name": args.name,
         **origin,
         **_describe_settings(config),
-        "machine": _read_machine(found[0]),
+        "machine": read_machine(found[0]),
         **({"added": _describe_added(added)} if added else {}),
         "seeds": [curve.pop("seed") for curve in curves],
         "runs": [{key: _rounded(values) for key, values in x.items()} for x in curves],
@@ -249,24 +249,53 @@ def train(experiment: Experiment, seed: int, logdir: pathlib.Path) -> bool:
         print(f"Skip {run}: its {experiment.minutes:g} minutes are over", flush=True)
         return True
     command = training_command(experiment.config, experiment.params, seed, str(logdir))
-    print(shlex.join(command), flush=True)
+    newest = None
+
+    def is_over() -> bool:
+        nonlocal newest
+        last, newest = newest, max(runs.checkpoints(run), default=None)
+        return newest != last and _is_over(run, experiment.minutes)
+
+    code = run_until(command, is_over)
+    if code:
+        print(f"{PROG}: error: {run} ended with exit code {code}", file=sys.stderr)
+    return not code
+
+
+def run_until(
+    command: Sequence[str],
+    is_over: Callable[[], bool],
+    output: IO[str] | None = None,
+) -> int | None:
+    """Runs a program of Python until it ends or is stopped.
+
+    Args:
+      command: starts with `python`.
+      is_over: whether to interrupt it, which is asked once a second.
+      output: where it writes; None: where this process does.
+
+    Returns:
+      Its exit code; None if it was stopped.
+    """
+    print(shlex.join(command), file=output, flush=True)
     # In a session of its own, it is interrupted once, and only by us.
-    process = subprocess.Popen([sys.executable, *command[1:]], start_new_session=True)
-    newest, stopped = None, False
+    process = subprocess.Popen(
+        [sys.executable, *command[1:]],
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
         while process.poll() is None:
             time.sleep(POLL)
-            last, newest = newest, max(runs.checkpoints(run), default=None)
-            if newest != last and _is_over(run, experiment.minutes):
-                stopped = True
+            if is_over():
                 break
+        stopped = process.poll() is None
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         code = process.wait()
-    if code and not stopped:
-        print(f"{PROG}: error: {run} ended with exit code {code}", file=sys.stderr)
-    return stopped or not code
+    return None if stopped else code
 
 
 def read_curves(
@@ -477,24 +506,23 @@ def _require_axis(curves, x) -> None:
 
 def _is_over(run: pathlib.Path, minutes: float) -> bool:
     """Whether a run is finished, or has a checkpoint of so many minutes."""
-    if (run / "DONE").exists():
-        return True
+    return (run / "DONE").exists() or minutes_of(run) >= minutes
+
+
+def minutes_of(run: pathlib.Path) -> float:
+    """Minutes of training after the newest epoch of which a run has a checkpoint."""
     newest = max(runs.checkpoints(run), default=0)
     try:
         found = events.read(run / "test", "scalars", {"minutes"}.__contains__)
     except events.EventsError:  # None yet, or it is being written to.
-        return False
-    minutes_of = found.get("minutes", ())
-    trained = [event.value for event in minutes_of if event.step <= newest]
-    return max(trained, default=0) >= minutes
+        return 0.0
+    minutes = found.get("minutes", ())
+    return max((event.value for event in minutes if event.step <= newest), default=0.0)
 
 
 def _train_all(experiment: Experiment, folder: pathlib.Path) -> bool:
     """Trains all runs of an experiment; returns whether none failed."""
-    path = folder / "machine.json"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_files.write_json(path, _describe_machine("before training"))
+    note_machine(folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Stops a run in training.
     succeeded = [
         train(experiment, seed, folder / f"seed{seed}") for seed in experiment.seeds
@@ -502,7 +530,15 @@ def _train_all(experiment: Experiment, folder: pathlib.Path) -> bool:
     return all(succeeded)
 
 
-def _read_machine(run: pathlib.Path) -> dict[str, Any]:
+def note_machine(folder: pathlib.Path) -> None:
+    """Writes down, before the first of some runs, what trains them."""
+    path = folder / "machine.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_files.write_json(path, _describe_machine("before training"))
+
+
+def read_machine(run: pathlib.Path) -> dict[str, Any]:
     """What was noted before training, or else what can be said of this machine."""
     path = run.parents[1] / "machine.json"
     if path.exists():

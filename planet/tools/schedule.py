@@ -17,3 +17,16 @@ def due(step: int, batch_size: int, every: int) -> bool:
 def linear(step: int, ramp: int) -> float:
     """Rises from 0 at step 0 to 1 at step `ramp` and stays; a ramp of 0 is always 1."""
     return min(step / ramp, 1.0) if ramp else 1.0
+
+
+def updates(step: int, batch_size: int, train: int, test: int) -> int:
+    """Updates made in the first `step` sequences.
+
+    Args:
+      step: sequences so far, of all phases.
+      batch_size: sequences of a batch.
+      train: batches of a train phase, each of which makes an update.
+      test: batches of the test phase after it.
+    """
+    epochs, done = divmod(step // batch_size, train + test)
+    return epochs * train + min(done, train)

@@ -263,8 +263,7 @@ class Trainer:
     @property
     def updates(self) -> int:
         """Updates made so far."""
-        epochs, done = divmod(self.step // self._batch, sum(self._lengths.values()))
-        return epochs * self._lengths["train"] + min(done, self._lengths["train"])
+        return schedule.updates(self.step, self._batch, **self._lengths)
 
     @property
     def minutes(self) -> float:
