@@ -15,6 +15,7 @@ import pathlib
 import queue
 import re
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -105,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cases = [read_case(args, base, change) for change in ({}, *(given or CHANGES))]
     except ValueError as error:
         parser.error(str(error))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Stops what it started.
     learning.note_machine(args.logdir)
     complete_all(args, cases)
     measured = [case for case in cases if "instruments" in case.found]
@@ -259,7 +261,7 @@ def table(cases: Sequence[Case]) -> str:
     """One row for each case: how far it came, returns, and the instruments' numbers."""
     heads = ["change", "updates", "episodes", "collected last", "return", "95%"]
     heads += [f"reward: error / spread after {', '.join(DISTANCES)} steps"]
-    heads += ["R²", "imagined return: correlation", "bias", "divergence"]
+    heads += ["R² of reward", "imagined return: correlation", "bias", "divergence"]
     rows = []
     for case in cases:
         found = case.found
