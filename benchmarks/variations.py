@@ -304,6 +304,7 @@ def draw(cases: Sequence[Case]) -> figure.Figure:
     drawing.legend(exploring, [label], loc="outside lower right", frameon=False)
     names = [describe(case.change) for case in cases]
     panel.set_yticks(range(len(cases)), names, fontsize="small")
+    panel.set_ylim(-0.6, len(cases) - 0.4)
     panel.set_xlabel(f"return, mean and its {intervals.CONFIDENCE:.0%} interval")
     plot_scores.tidy(panel)
     return drawing
