@@ -47,6 +47,13 @@ CHANGES: Sequence[Mapping[str, Any]] = (
     {"image_loss_scale": 1.0, "reward_scale": 10.0},
     {"free_nats": 3.0},
     {"batch_shape": [8, 40]},
+    # The same, and as many updates for each episode as before.
+    {
+        "batch_shape": [8, 40],
+        "train_steps": 4000,
+        "test_steps": 80,
+        "collect_every": 4000,
+    },
     {"cnn_depth": 32},
     {"cem_amount": 300, "cem_topk": 30},
     {"warm_start": True},
@@ -55,7 +62,6 @@ CHANGES: Sequence[Mapping[str, Any]] = (
     {"collect_every": 16_000},
     {"exploration_noises": [0.1]},
     {"precision": "float32"},
-    {"overshooting": 12},
 )
 NEWEST = 10  # Collected episodes whose returns count.
 DISTANCES = ("1", "4", "8", "12")
