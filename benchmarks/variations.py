@@ -9,6 +9,7 @@ interrupted comparison continues; DIR/CHANGE/log.txt tells how a run is getting 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -110,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         base = BASE | runs.read_params(args.params)
         given = [parameters.read([text], "--vary") for text in args.vary or ()]
         cases = [read_case(args, base, change) for change in ({}, *(given or CHANGES))]
+        for first, second in itertools.combinations(cases, 2):
+            if first.folder == second.folder:
+                raise ValueError(f"two changes would share {first.folder}")
     except ValueError as error:
         parser.error(str(error))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Stops what it started.

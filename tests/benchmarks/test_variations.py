@@ -44,6 +44,7 @@ def test_changes_are_described_as_they_are_given(change, text):
         (["--config", "cpus"], "unknown config 'cpus'; did you mean 'cpu'?"),
         (["--params", "{tasks: [dummy, cheetah_run]}"], "tasks must be a single one"),
         (["--minutes", "-1"], "argument --minutes: must be"),
+        (["--vary", "seed=1", "{seed: 1}"], "two changes would share runs/variations/"),
         (["--jobs", "1000"], "argument --jobs: must be"),
     ],
 )
