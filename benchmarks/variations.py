@@ -255,13 +255,13 @@ def _describe_run(case: Case) -> dict[str, Any]:
     step, _ = runs.choose_checkpoint(case.run)
     config = case.config
     batch = config.batch_shape[0]
-    train, test = (-(-x // batch) for x in (config.train_steps, config.test_steps))
+    lengths = schedule.lengths(batch, config.train_steps, config.test_steps)
     episodes = sorted((case.run / "train_episodes").glob(f"*{episode_files.SUFFIX}"))
     collected = episodes[config.num_seed_episodes :][-NEWEST:]
     rewards = [episode_files.read(path, {"reward": ()})["reward"] for path in collected]
     return {
         "step": step,
-        "updates": schedule.updates(step, batch, train, test),
+        "updates": schedule.updates(step, batch, **lengths),
         "episodes": len(episodes),
         "collected": [float(values.sum()) for values in rewards],
     }

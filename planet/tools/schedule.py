@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def due(step: int, batch_size: int, every: int) -> bool:
     """Whether a multiple of `every`, but not 0, lies in (step - batch_size, step].
@@ -17,6 +19,14 @@ def due(step: int, batch_size: int, every: int) -> bool:
 def linear(step: int, ramp: int) -> float:
     """Rises from 0 at step 0 to 1 at step `ramp` and stays; a ramp of 0 is always 1."""
     return min(step / ramp, 1.0) if ramp else 1.0
+
+
+def lengths(batch_size: int, train_steps: int, test_steps: int) -> dict[str, int]:
+    """Batches of the phases `train` and `test`, given their sequences."""
+    return {
+        "train": math.ceil(train_steps / batch_size),
+        "test": math.ceil(test_steps / batch_size),
+    }
 
 
 def updates(step: int, batch_size: int, train: int, test: int) -> int:

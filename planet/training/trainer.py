@@ -230,10 +230,9 @@ class Trainer:
         self._model = model
         self._seeds = seeds
         self._batch = config.batch_shape[0]
-        self._lengths = {
-            "train": math.ceil(config.train_steps / self._batch),
-            "test": math.ceil(config.test_steps / self._batch),
-        }
+        self._lengths = schedule.lengths(
+            self._batch, config.train_steps, config.test_steps
+        )
         self._step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._minutes = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self._place = tf.Variable("{}", trainable=False, dtype=tf.string)
