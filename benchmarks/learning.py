@@ -128,10 +128,20 @@ UNGUIDED = {  # Three times as many candidates, without a policy.
     "cem_amount": 300,
     "cem_topk": 30,
 }
+# Chunks twice as long, half as many in a batch and so in everything that counts them.
+LONGER = {
+    "batch_shape": [8, 40],
+    "train_steps": 4000,
+    "test_steps": 80,
+    "collect_every": 4000,
+    "learning_rate_drop": 40_000,
+    "max_steps": 115_000,
+}
 # Twice as many decisions that look twice as far ahead: search less for each.
 swingup_da = functools.partial(from_state, "cartpole_swingup_da", **QUICK, **FURTHER)
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
+    "cartpole_balance_chunks": _on_cpu("cartpole_balance", 60, **LONGER),
     # Chunks as long in time as those of cartpole_balance, and longer than plans.
     "cartpole_balance_da": _on_cpu(
         "cartpole_balance_da", 120, **FURTHER, batch_shape=[8, 40]
