@@ -52,12 +52,15 @@ Scores = Mapping[str, np.ndarray]
 def read_scores(path: pathlib.Path) -> dict[str, Scores]:
     """Reads the metrics, arrays [epochs] by name, of each label in a file.
 
+    In what the original's compile_scores wrote, a run can have fewer epochs of one
+    metric than of another; the shorter ones end in NaN here.
+
     Raises:
       ValueError: The file is not what compile_scores writes.
     """
     try:
         content = atomic_files.read_json(path)
-        return {label: to_scores(metrics) for label, metrics in content.items()}
+        return {label: to_scores(_pad(metrics)) for label, metrics in content.items()}
     except FOREIGN as error:
         message = f"{str(path)!r} is not what compile_scores writes: {error}"
         raise ValueError(message) from error
@@ -65,6 +68,15 @@ def read_scores(path: pathlib.Path) -> dict[str, Scores]:
 
 # What reading JSON of another structure, or with endless numbers, can raise.
 FOREIGN = (ValueError, TypeError, AttributeError, KeyError, OverflowError)
+
+
+def _pad(metrics: Mapping[str, list]) -> dict[str, list]:
+    """Ends the shorter metrics of a run in None, but not its places on an axis."""
+    epochs = max(map(len, metrics.values()), default=0)
+    return {
+        name: values if name in AXES else values + [None] * (epochs - len(values))
+        for name, values in metrics.items()
+    }
 
 
 def to_scores(metrics: Mapping[str, Sequence[float | None]]) -> Scores:

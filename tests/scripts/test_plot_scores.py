@@ -76,6 +76,19 @@ def test_curves_are_means_with_ranges(scores):
     assert texts == ["cheetah_b (2 runs)", *(label for label, _ in lines)]
 
 
+def test_metrics_of_the_original_can_differ_in_length(tmp_path):
+    path = tmp_path / "scores.json"
+    run = {"test_score": [10, 30], "image_loss": [11300, 11299, 11298]}
+    path.write_text(json.dumps({"a": run}))
+    drawing = plot_scores.plot(
+        {"a": list(plot_scores.read_scores(path).values())}, list(run)
+    )
+    for panel, values in zip(drawing.axes, run.values(), strict=True):
+        (line,) = panel.lines
+        shown = np.ma.masked_invalid(line.get_ydata()).compressed()
+        np.testing.assert_allclose(shown, values)
+
+
 def test_runs_are_interpolated_on_other_axes():
     runs = [
         {"test_score": np.array([0.0, 10, 20]), "minutes": np.array([1.0, 3, 5])},
