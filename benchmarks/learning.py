@@ -72,6 +72,12 @@ def _on_cpu(task: str, minutes: float, **params) -> Experiment:
     return Experiment("cpu", {"tasks": [task], **params}, minutes)
 
 
+def _as_original(**params) -> Experiment:
+    schedule = {"train_steps": 50_000, "collect_every": 5000, "precision": "auto"}
+    settings = {"tasks": ["cartpole_balance"], **schedule, **params}
+    return Experiment("newhp", settings, 1440, (0,))
+
+
 def from_state(task: str, minutes: float = 60, **params) -> Experiment:
     """A task from its state, with small networks and an episode for 25 updates."""
     sizes = {
@@ -166,16 +172,10 @@ EXPERIMENTS = {
     "cheetah_run_pop_p": from_state("cheetah_run", 8, **RUNNING, **GUIDED),
     "reacher_easy_cem": from_state("reacher_easy", 8, **QUICK),
     "reacher_easy_pop_p": from_state("reacher_easy", 8, **QUICK, **GUIDED),
-    "cartpole_balance_default": Experiment(
-        "newhp",
-        {
-            "tasks": ["cartpole_balance"],
-            "train_steps": 50_000,
-            "collect_every": 5000,
-            "precision": "auto",
-        },
-        minutes=1440,
-        seeds=(0,),
+    "cartpole_balance_default": _as_original(),
+    # In the original, the heads of diagnostics train the model as well.
+    "cartpole_balance_all_heads": _as_original(
+        gradient_heads=["image", "reward", "position", "velocity"]
     ),
     "debug": Experiment(
         "debug",
