@@ -73,8 +73,8 @@ def _on_cpu(task: str, minutes: float, **params) -> Experiment:
 
 
 def _as_original(**params) -> Experiment:
-    schedule = {"train_steps": 50_000, "collect_every": 5000, "precision": "auto"}
-    settings = {"tasks": ["cartpole_balance"], **schedule, **params}
+    """A run of `newhp`, whose schedule is the original's."""
+    settings = {"tasks": ["cartpole_balance"], "precision": "auto", **params}
     return Experiment("newhp", settings, 1440, (0,))
 
 
@@ -140,14 +140,14 @@ LONGER = {
     "train_steps": 4000,
     "test_steps": 80,
     "collect_every": 4000,
-    "learning_rate_drop": 40_000,
-    "max_steps": 115_000,
 }
 # Twice as many decisions that look twice as far ahead: search less for each.
 swingup_da = functools.partial(from_state, "cartpole_swingup_da", **QUICK, **FURTHER)
 EXPERIMENTS = {
     "cartpole_balance": _on_cpu("cartpole_balance", 60),
-    "cartpole_balance_chunks": _on_cpu("cartpole_balance", 60, **LONGER),
+    "cartpole_balance_chunks": _on_cpu(
+        "cartpole_balance", 60, **LONGER, learning_rate_drop=40_000, max_steps=115_000
+    ),
     # Chunks as long in time as those of cartpole_balance, and longer than plans.
     "cartpole_balance_da": _on_cpu(
         "cartpole_balance_da", 120, **FURTHER, batch_shape=[8, 40]

@@ -49,12 +49,7 @@ CHANGES: Sequence[Mapping[str, Any]] = (
     {"free_nats": 3.0},
     {"batch_shape": [8, 40]},
     # The same, and as many updates for each episode as before.
-    {
-        "batch_shape": [8, 40],
-        "train_steps": 4000,
-        "test_steps": 80,
-        "collect_every": 4000,
-    },
+    learning.LONGER,
     {"cnn_depth": 32},
     {"cem_amount": 300, "cem_topk": 30},
     {"warm_start": True},
