@@ -441,7 +441,7 @@ def plot(
             if overlay:
                 panel.legend(frameon=False)
         panel.set_title(PANELS[metric], fontsize="medium")
-        panel.set_xlabel(plot_scores.AXES[x])
+        plot_scores.label_axis(panel, x)
         panel.ticklabel_format(axis="y", useOffset=False)
         plot_scores.tidy(panel)
     count = len(curves)

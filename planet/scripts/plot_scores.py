@@ -224,9 +224,7 @@ def plot(
         panel.set_title(
             _drawable(METRICS.get(metric, metric)), fontsize="medium", parse_math=False
         )
-        panel.set_xlabel(AXES[x])
-        whole = ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-        panel.xaxis.set_major_locator(whole)
+        label_axis(panel, x)
         panel.ticklabel_format(axis="y", useOffset=False)
         tidy(panel)
     names = drawing.legend(
@@ -272,6 +270,13 @@ def _draw_curve(panel, points: Sequence[tuple], **style) -> lines.Line2D:
             places, low, high, color=style["color"], alpha=0.18, linewidth=0
         )
     return line
+
+
+def label_axis(panel: axes.Axes, x: str) -> None:
+    """Names the horizontal axis, one of `AXES`, and numbers it in whole steps."""
+    panel.set_xlabel(AXES[x])
+    whole = ticker.MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+    panel.xaxis.set_major_locator(whole)
 
 
 def tidy(panel: axes.Axes) -> None:

@@ -144,6 +144,15 @@ def test_means_are_drawn_epoch_by_epoch():
     np.testing.assert_allclose(mean.get_ydata(), [2, 3.75, 6])
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_epochs_are_numbered_in_whole_steps(epochs):
+    curves = [{"test_score": [1.0, 3.0, 2.0, 5.0][:epochs]}]
+    panel, *_ = learning.plot(curves, "epochs", {}, "mine").axes
+    ticks = panel.get_xticks()
+    assert set(range(1, epochs + 1)) <= set(ticks)
+    assert (ticks == ticks.round()).all()
+
+
 def test_overlay_shares_the_axis(written, run_main):
     scores = written / "scores.json"
     other = {"test_score": [1, 2, 3, 4]}
